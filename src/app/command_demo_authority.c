@@ -1,0 +1,10 @@
+#include "app/commands.h"
+
+#include <stdio.h>
+
+int command_demo_authority(int argc, char **argv)
+{
+    (void)argc;
+    fprintf(stderr, "popgate: %s: not there yet\n", argv[0]);
+    return 1;
+}

@@ -1,0 +1,77 @@
+/* An HTTP message head, whatever the version it came in. Spans point into the bytes that were parsed, or into the
+ * connection's arena. */
+#ifndef POPGATE_HTTP_MESSAGE_H
+#define POPGATE_HTTP_MESSAGE_H
+
+#include "base/span.h"
+#include "base/status.h"
+#include "base/uri.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Field names the gate acts on; everything else is HTTP_FIELD_OTHER and passes through. */
+enum http_field {
+    HTTP_FIELD_OTHER = 0,
+    HTTP_FIELD_AUTHORIZATION,
+    HTTP_FIELD_CONNECTION,
+    HTTP_FIELD_CONTENT_LENGTH,
+    HTTP_FIELD_DPOP,
+    HTTP_FIELD_DPOP_NONCE,
+    HTTP_FIELD_EXPECT,
+    HTTP_FIELD_HOST,
+    HTTP_FIELD_HOP_BY_HOP,  /* keep-alive, proxy-connection, te, proxy-authenticate, proxy-authorization */
+    HTTP_FIELD_TRAILER,
+    HTTP_FIELD_TRANSFER_ENCODING,
+    HTTP_FIELD_UPGRADE,
+    HTTP_FIELD_OURS,        /* any header the gate itself sets towards the service, under any spelling that case and
+                               '_' for '-' allow: stripped from every request and its trailers */
+};
+
+struct http_header {
+    struct span name;
+    struct span value; /* optional white space trimmed */
+    enum http_field field;
+    bool dropped; /* not to be forwarded: hop by hop, named by Connection, or ours */
+};
+
+#define HTTP_HEADERS_MAX 256 /* the array's size; limits.headers is at most this */
+
+enum http_body_kind {
+    HTTP_BODY_NONE,
+    HTTP_BODY_LENGTH,
+    HTTP_BODY_CHUNKED,
+    HTTP_BODY_UNTIL_CLOSE, /* responses only */
+};
+
+struct http_head {
+    struct span method;    /* requests */
+    struct span target;    /* requests: as it came */
+    struct uri uri;        /* requests: path and query normalised (base/uri.h), authority from Host */
+    uint16_t status;       /* responses */
+    struct span reason;    /* responses */
+    uint8_t minor_version; /* HTTP/1.x */
+    bool keep_alive;       /* by version and Connection */
+    bool expect_continue;
+    bool upgrade_websocket; /* Connection: upgrade and Upgrade: websocket */
+    enum http_body_kind body;
+    uint64_t content_length; /* HTTP_BODY_LENGTH */
+    uint32_t authorization_count, dpop_count; /* how often each came */
+    struct span authorization, dpop;          /* the first of each */
+    struct http_header headers[HTTP_HEADERS_MAX];
+    uint32_t headers_count;
+};
+
+struct http_limits {
+    uint32_t head_bytes_max;
+    uint32_t headers_max;
+    uint64_t body_bytes_max; /* 0: none */
+};
+
+/* Why a message was refused: the status to answer with and static words for the log. */
+struct http_refusal {
+    uint16_t status; /* 400, 408, 413, 414, 417, 421, 431, 501, 505 */
+    const char *reason;
+};
+
+#endif
