@@ -1,11 +1,80 @@
-# The front door over CMake. `make help` says what there is.
-BUILD ?= build
+# The front door over CMake. `make help` says what there is. Every target installs the Debian packages it misses.
+#   SAN=address,undefined | thread    with sanitizers, in a build folder of its own
+#   CMAKE_FLAGS="-DBORINGSSL_ROOT=…"  anything else for CMake
 SAN ?=
 CMAKE_FLAGS ?=
-ifneq ($(SAN),)
-BUILD := build-$(subst $(,),-,$(SAN))
-endif
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 60
+PREFIX ?= /usr/local
+comma := ,
+BUILD ?= build$(if $(SAN),-$(subst $(comma),-,$(SAN)))
+CONFIGURE = cmake -G Ninja -S . -B $(1) $(2) $(CMAKE_FLAGS) > $(1).log 2>&1 || { cat $(1).log; exit 1; }; \
+	grep -h 'BoringSSL:' $(1).log | head -1; rm -f $(1).log
+PYTHON = /usr/bin/python3
+
+.PHONY: help build demo run test lint fuzz bench bench-full perf perf-check coverage mutants soak install clean
+
+help:
+	@echo 'make demo       builds, starts an issuer, a service and the gate; shows a pass and the refusals'
+	@echo 'make run        the same, kept running, with the curl lines to try'
+	@echo 'make test       every test (SAN=address,undefined or SAN=thread for sanitizers)'
+	@echo 'make build      build/popgate'
+	@echo 'make lint       layers, format, clang-tidy, forbidden calls'
+	@echo 'make fuzz       every fuzz target for FUZZ_SECONDS in all (default 60)'
+	@echo 'make bench      the benchmarks, short;  make bench-full: long'
+	@echo 'make coverage   branch coverage of the parsers and the decision'
+	@echo 'make install    to PREFIX (/usr/local)'
 
 build:
-	cmake -G Ninja -S . -B $(BUILD) $(CMAKE_FLAGS) && ninja -C $(BUILD)
-.PHONY: build
+	@scripts/install-packages build
+	@$(call CONFIGURE,$(BUILD),-DPOPGATE_TESTS=OFF -DPOPGATE_BENCH=OFF)
+	@ninja -C $(BUILD) -j $(JOBS) popgate
+
+# Everything a test needs, quietly: build output is shown only when it fails.
+.PHONY: test-build
+test-build:
+	@scripts/install-packages build demo test
+	@$(call CONFIGURE,$(BUILD),-DPOPGATE_TESTS=ON -DPOPGATE_BENCH=ON -DPOPGATE_SANITIZE="$(SAN)")
+	@ninja -C $(BUILD) -j $(JOBS) > $(BUILD)/ninja.log 2>&1 || { tail -60 $(BUILD)/ninja.log; exit 1; }
+
+test: test-build
+	@$(PYTHON) tests/run.py --build $(BUILD) $(TEST_FLAGS)
+
+demo: build
+	@scripts/install-packages demo
+	@$(PYTHON) deploy/demo/demo.py --popgate $(BUILD)/popgate
+
+run: build
+	@scripts/install-packages demo
+	@$(PYTHON) deploy/demo/demo.py --popgate $(BUILD)/popgate --keep
+
+lint:
+	@scripts/install-packages build lint test
+	@$(call CONFIGURE,$(BUILD),-DPOPGATE_TESTS=ON -DPOPGATE_BENCH=ON)
+	@tests/lint/run $(BUILD)
+
+fuzz:
+	@scripts/install-packages build fuzz
+	@$(call CONFIGURE,build-fuzz,--preset fuzz)
+	@ninja -C build-fuzz -j $(JOBS) > build-fuzz/ninja.log 2>&1 || { tail -60 build-fuzz/ninja.log; exit 1; }
+	@tests/fuzz/run build-fuzz $(FUZZ_SECONDS)
+
+bench bench-full:
+	@scripts/install-packages build bench
+	@$(call CONFIGURE,build-bench,-DCMAKE_BUILD_TYPE=Release -DPOPGATE_TESTS=OFF -DPOPGATE_BENCH=ON)
+	@ninja -C build-bench -j $(JOBS) > build-bench/ninja.log 2>&1 || { tail -60 build-bench/ninja.log; exit 1; }
+	@bench/run build-bench $(if $(filter bench-full,$@),full,short)
+
+coverage:
+	@scripts/install-packages build demo test coverage
+	@$(call CONFIGURE,build-coverage,--preset coverage)
+	@ninja -C build-coverage -j $(JOBS) > build-coverage/ninja.log 2>&1 || { tail -60 build-coverage/ninja.log; exit 1; }
+	@$(PYTHON) tests/run.py --build build-coverage --suite unit --suite fuzz-corpus
+	@gcovr -r . build-coverage --branches --exclude-throw-branches \
+	    --filter src/http --filter src/jose --filter src/auth --filter src/replay --filter src/base/uri
+
+install: build
+	@cmake --install $(BUILD) --prefix $(PREFIX)
+
+clean:
+	rm -rf build build-*

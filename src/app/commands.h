@@ -1,5 +1,5 @@
-/* One subcommand, one file: command_<name>.c. argv[0] is the subcommand's name. Returns the process's exit code: 0 for
- * success, 1 for a failed run, 2 for bad usage. */
+/* One subcommand, one file: command_<name>.c. argv[0] is the subcommand's name. Returns the
+ * process's exit code: 0 for success, 1 for a failed run, 2 for bad usage. */
 #ifndef POPGATE_APP_COMMANDS_H
 #define POPGATE_APP_COMMANDS_H
 

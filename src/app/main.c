@@ -12,7 +12,8 @@ struct command {
 
 static const struct command commands[] = {
     {"run", command_run, "the sidecar: -c popgate.yaml"},
-    {"validate", command_validate, "checks a configuration and everything it names: -c popgate.yaml"},
+    {"validate", command_validate,
+     "checks a configuration and everything it names: -c popgate.yaml"},
     {"demo-authority", command_demo_authority, "makes a throw-away CA, certificates and keys: DIR"},
     {"token", command_token, "mints an access token from the demo authority's keys"},
     {"proof", command_proof, "mints a DPoP proof"},
@@ -24,7 +25,9 @@ static void print_usage(FILE *out)
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         fprintf(out, "  %-16s%s\n", commands[i].name, commands[i].does);
     }
-    fprintf(out, "\n  popgate COMMAND --help says more; popgate --version names what it is built from.\n");
+    fprintf(
+        out,
+        "\n  popgate COMMAND --help says more; popgate --version names what it is built from.\n");
 }
 
 int main(int argc, char **argv)

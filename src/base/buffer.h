@@ -1,5 +1,5 @@
-/* A queue of bytes in chunks from a slab: what waits to be sent. An empty queue holds no chunk, so an idle
- * connection costs nothing here. One thread. */
+/* A queue of bytes in chunks from a slab: what waits to be sent. An empty queue holds no chunk, so
+ * an idle connection costs nothing here. One thread. */
 #ifndef POPGATE_BASE_BUFFER_H
 #define POPGATE_BASE_BUFFER_H
 
@@ -40,8 +40,8 @@ void buffer_clear(struct buffer *buffer);
 /* Appends all of `bytes`, or nothing: STATUS_OK or STATUS_FULL. */
 MUST_CHECK enum status buffer_append(struct buffer *buffer, struct span bytes);
 
-/* Room at the end, at least one byte, taking a chunk if need be; size 0 when the pool is full. What was
- * written there is made part of the queue by buffer_commit. */
+/* Room at the end, at least one byte, taking a chunk if need be; size 0 when the pool is full. What
+ * was written there is made part of the queue by buffer_commit. */
 struct span_mut buffer_reserve(struct buffer *buffer);
 void buffer_commit(struct buffer *buffer, size_t size);
 

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 
 struct cpu_features {
-    bool avx2;        /* and the operating system saves YMM */
-    bool bmi2_adx;    /* MULX, ADCX, ADOX */
+    bool avx2;     /* and the operating system saves YMM */
+    bool bmi2_adx; /* MULX, ADCX, ADOX */
     bool sha_ni;
     bool avx512_ifma; /* F, DQ, BW, VL, IFMA, and the operating system saves ZMM */
 };

@@ -1,4 +1,5 @@
-/* Fixed-size slabs and request arenas: after warm-up neither calls the allocator. One thread each. */
+/* Fixed-size slabs and request arenas: after warm-up neither calls the allocator. One thread each.
+ */
 #ifndef POPGATE_BASE_MEMORY_H
 #define POPGATE_BASE_MEMORY_H
 

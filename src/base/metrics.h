@@ -1,5 +1,5 @@
-/* Counters and histograms of one worker: plain memory written by its own thread with relaxed atomics (no lock, no
- * shared cache line), read by the admin thread, which adds the workers up. */
+/* Counters and histograms of one worker: plain memory written by its own thread with relaxed
+ * atomics (no lock, no shared cache line), read by the admin thread, which adds the workers up. */
 #ifndef POPGATE_BASE_METRICS_H
 #define POPGATE_BASE_METRICS_H
 
@@ -28,7 +28,8 @@ static inline uint64_t counter_read(const counter *value)
 
 #define HISTOGRAM_BUCKETS_MAX 24
 
-/* Bounds are the shared, constant upper edges (inclusive) in the unit of the values; the last bucket is +Inf. */
+/* Bounds are the shared, constant upper edges (inclusive) in the unit of the values; the last
+ * bucket is +Inf. */
 struct histogram {
     const uint64_t *bounds;
     size_t bounds_count; /* at most HISTOGRAM_BUCKETS_MAX - 1 */

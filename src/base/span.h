@@ -18,7 +18,7 @@ struct span_mut {
 };
 
 /* printf("%.*s", SPAN_ARG(s)) */
-#define SPAN_ARG(s) (int)(s).size, (const char *)(s).data
+#define SPAN_ARG(s)        (int)(s).size, (const char *)(s).data
 #define SPAN_LITERAL(text) ((struct span){(const uint8_t *)("" text), sizeof(text) - 1})
 
 static inline struct span span_make(const void *data, size_t size)

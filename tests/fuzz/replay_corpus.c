@@ -1,5 +1,6 @@
-/* Runs one fuzz target over the files and folders named on the command line: without libFuzzer the corpus is
- * still a regression test. Prints the number of inputs, so that an empty corpus is seen. */
+/* Runs one fuzz target over the files and folders named on the command line: without libFuzzer the
+ * corpus is still a regression test. Prints the number of inputs, so that an empty corpus is seen.
+ */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,0 +1,245 @@
+#!/usr/bin/python3
+"""Runs the suites of one build folder and adds them up. Every suite prints what failed; the last line is the sum:
+`N passed, N failed[, N skipped]`. The exit code is 0 only if something passed and nothing failed."""
+
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TESTS = ROOT / "tests"
+
+
+class Totals:
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, name, passed, failed, skipped=0, seconds=0.0):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+        tail = f", {skipped} skipped" if skipped else ""
+        print(f"{name:32} {passed:6} passed, {failed} failed{tail}  ({seconds:.1f} s)", flush=True)
+
+    def line(self):
+        tail = f", {self.skipped} skipped" if self.skipped else ""
+        return f"{self.passed} passed, {self.failed} failed{tail}"
+
+
+def run(command, timeout, **kwargs):
+    """Runs one program in a session of its own; a program that outlives its time is ended with its children."""
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, start_new_session=True, **kwargs)
+    try:
+        output, _ = process.communicate(timeout=timeout)
+        code = process.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, 9)
+        output, _ = process.communicate()
+        output += f"\n(ended after {timeout} s)\n".encode()
+        code = -9
+    return code, output.decode(errors="replace"), time.monotonic() - started
+
+
+def xml_counts(path):
+    """(passed, failed, skipped) of a JUnit file, or None where there is none."""
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (OSError, ElementTree.ParseError):
+        return None
+    passed = failed = skipped = 0
+    for case in root.iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            failed += 1
+        elif case.find("skipped") is not None:
+            skipped += 1
+        else:
+            passed += 1
+    return passed, failed, skipped
+
+
+def show(output):
+    print("\n".join(output.splitlines()[-120:]), flush=True)
+
+
+def suite_unit(build, totals, options):
+    for program in sorted((build / "tests").glob("unit_*")):
+        if not os.access(program, os.X_OK) or program.is_dir():
+            continue
+        code, output, seconds = run([str(program), "--jobs", "2", "--tap", "--timeout", "120"],
+                                    options.timeout)
+        passed = len(re.findall(r"^ok ", output, re.M))
+        failed = len(re.findall(r"^not ok ", output, re.M))
+        skipped = len(re.findall(r"^ok .*# SKIP", output, re.M))
+        if code != 0 and failed == 0:
+            failed = 1
+        if failed or passed == 0:
+            show(output)
+            failed = max(failed, 1)
+        totals.add(program.name, passed - skipped, failed, skipped, seconds)
+
+
+def suite_threads(build, totals, options):
+    for program in sorted((build / "tests").glob("threads_*")):
+        if not os.access(program, os.X_OK) or program.is_dir():
+            continue
+        code, output, seconds = run([str(program)], options.timeout)
+        match = re.search(r"^(\d+) passed, (\d+) failed", output, re.M)
+        passed, failed = (int(match[1]), int(match[2])) if match else (0, 1)
+        if code != 0 and failed == 0:
+            failed = 1
+        if failed:
+            show(output)
+        totals.add(program.name, passed, failed, 0, seconds)
+
+
+def suite_fuzz_corpus(build, totals, options):
+    passed = failed = 0
+    started = time.monotonic()
+    for program in sorted((build / "tests").glob("fuzz_*")):
+        if not os.access(program, os.X_OK) or program.is_dir():
+            continue
+        corpus = TESTS / "fuzz" / "corpus" / program.name.removeprefix("fuzz_")
+        code, output, _ = run([str(program), str(corpus)], options.timeout)
+        if code == 0:
+            passed += 1
+        else:
+            failed += 1
+            print(f"{program.name} {corpus}:")
+            show(output)
+    if passed + failed:
+        totals.add("fuzz corpora", passed, failed, 0, time.monotonic() - started)
+
+
+def suite_sim(build, totals, options):
+    for program in sorted((build / "tests").glob("sim_*")):
+        if not os.access(program, os.X_OK) or program.is_dir():
+            continue
+        code, output, seconds = run([str(program)], options.timeout)
+        match = re.search(r"^(\d+) passed, (\d+) failed", output, re.M)
+        passed, failed = (int(match[1]), int(match[2])) if match else (0, 1)
+        if code != 0 and failed == 0:
+            failed = 1
+        if failed:
+            show(output)
+        totals.add(program.name, passed, failed, 0, seconds)
+
+
+def suite_e2e(build, totals, options):
+    """pytest over the running sidecar; the tests themselves run on each io backend."""
+    folder = TESTS / "e2e"
+    if not list(folder.glob("test_*.py")):
+        return
+    report = build / "e2e.xml"
+    report.unlink(missing_ok=True)
+    environment = dict(os.environ, POPGATE=str((build / "popgate").resolve()),
+                       PYTHONDONTWRITEBYTECODE="1",
+                       POPGATE_SANITIZED="1" if re.search("address|thread", build.name) else "")
+    code, output, seconds = run(["/usr/bin/python3", "-m", "pytest", "-q", "-x" if options.fail_fast else "-q",
+                                 "-p", "no:cacheprovider", f"--junitxml={report}", str(folder),
+                                 *options.pytest],
+                                options.timeout, env=environment)
+    counts = xml_counts(report)
+    if counts is None:
+        counts = (0, 1, 0)
+    passed, failed, skipped = counts
+    if code != 0 and failed == 0:
+        failed = 1
+    if failed:
+        show(output)
+    totals.add("e2e", passed, failed, skipped, seconds)
+
+
+def suite_interop(build, totals, options):
+    """Real clients and authorization servers from npm; Node 20 or newer."""
+    folder = TESTS / "interop"
+    if not (folder / "package.json").exists():
+        return
+    node, npm = shutil.which("node"), shutil.which("npm")
+    version = 0
+    if node:
+        version = int(re.match(r"v(\d+)", subprocess.run([node, "--version"], capture_output=True,
+                                                         text=True).stdout)[1])
+    if not node or not npm or version < 20:
+        print("interop: skipped, it needs Node 20 or newer with npm"
+              + (f" (this is Node {version})" if version else ""))
+        totals.add("interop", 0, 0, 1)
+        return
+    if not (folder / "node_modules").exists():
+        code, output, _ = run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], 600,
+                              cwd=folder)
+        if code != 0:
+            show(output)
+            totals.add("interop", 0, 1)
+            return
+    environment = dict(os.environ, POPGATE=str((build / "popgate").resolve()))
+    files = [str(path) for path in sorted(folder.glob("test_*.mjs"))]
+    code, output, seconds = run([node, "--test", "--test-concurrency=1", "--test-reporter=tap", *files],
+                                options.timeout, cwd=folder, env=environment)
+    counts = {word: int(number) for word, number in re.findall(r"^# (pass|fail|skipped) (\d+)$",
+                                                                output, re.M)}
+    passed, failed, skipped = (counts.get(word, 0) for word in ("pass", "fail", "skipped"))
+    if code != 0 and failed == 0 or passed == 0:
+        failed = max(failed, 1)
+    if failed:
+        show(output)
+    totals.add("interop", passed, failed, skipped, seconds)
+
+
+def suite_models(build, totals, options):
+    """Exhaustive checks with spin of the protocols that the lock-free code follows."""
+    script = TESTS / "models" / "run"
+    if not script.exists():
+        return
+    code, output, seconds = run([str(script)], options.timeout)
+    match = re.search(r"^(\d+) passed, (\d+) failed", output, re.M)
+    passed, failed = (int(match[1]), int(match[2])) if match else (0, 1)
+    if code != 0 and failed == 0:
+        failed = 1
+    if failed:
+        show(output)
+    totals.add("models", passed, failed, 0, seconds)
+
+
+SUITES = {
+    "unit": suite_unit,
+    "threads": suite_threads,
+    "fuzz-corpus": suite_fuzz_corpus,
+    "sim": suite_sim,
+    "models": suite_models,
+    "e2e": suite_e2e,
+    "interop": suite_interop,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", required=True, type=pathlib.Path)
+    parser.add_argument("--suite", action="append", choices=sorted(SUITES), help="default: all")
+    parser.add_argument("--timeout", type=int, default=2400, help="seconds for one program")
+    parser.add_argument("--fail-fast", action="store_true")
+    parser.add_argument("--totals", type=pathlib.Path, help="append the sums to this file")
+    parser.add_argument("pytest", nargs="*", help="handed to pytest")
+    options = parser.parse_args()
+    os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
+    os.environ.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+    os.environ.setdefault("TSAN_OPTIONS", "halt_on_error=1:second_deadlock_stack=1")
+    totals = Totals()
+    for name in options.suite or SUITES:
+        SUITES[name](options.build, totals, options)
+    print(totals.line(), flush=True)
+    if options.totals:
+        with options.totals.open("a") as file:
+            file.write(f"{totals.passed} {totals.failed} {totals.skipped}\n")
+    return 0 if totals.failed == 0 and totals.passed > 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
