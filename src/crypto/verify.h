@@ -1,6 +1,6 @@
-/* The signature contract: jobs in, one status a job out. Several implementations stand behind it, chosen once at
- * start, and give the same verdict bit for bit. All inputs are public, so nothing here is constant-time.
- * Layer rule: bytes of fixed meaning only; no JSON, no base64. */
+/* The signature contract: jobs in, one status a job out. Several implementations stand behind it,
+ * chosen once at start, and give the same verdict bit for bit. All inputs are public, so nothing
+ * here is constant-time. Layer rule: bytes of fixed meaning only; no JSON, no base64. */
 #ifndef POPGATE_CRYPTO_VERIFY_H
 #define POPGATE_CRYPTO_VERIFY_H
 
@@ -30,12 +30,14 @@ enum public_key_type {
     KEY_RSA,
 };
 
-/* RSA: modulus of 2048 to 4096 bits, big-endian without leading zero bytes; exponent odd, 3 to 2^32 - 1. */
+/* RSA: modulus of 2048 to 4096 bits, big-endian without leading zero bytes; exponent odd, 3 to 2^32
+ * - 1. */
 #define RSA_MODULUS_BYTES_MAX 512
 
 /* A public key as it came, not yet validated; plain data, may be copied and hashed.
- * x, y: big-endian coordinates, left-padded to the field size (32, 48, 66). Ed25519: x holds the 32-byte encoding A.
- * RSA: `modulus` with `modulus_size`, `exponent`. Unused bytes are zero, so equal keys are equal bytes. */
+ * x, y: big-endian coordinates, left-padded to the field size (32, 48, 66). Ed25519: x holds the
+ * 32-byte encoding A. RSA: `modulus` with `modulus_size`, `exponent`. Unused bytes are zero, so
+ * equal keys are equal bytes. */
 struct public_key {
     enum public_key_type type;
     uint32_t exponent;
@@ -45,49 +47,51 @@ struct public_key {
     uint8_t modulus[RSA_MODULUS_BYTES_MAX];
 };
 
-/* The key type an algorithm needs: an algorithm is never taken from a message without comparing this with the key. */
+/* The key type an algorithm needs: an algorithm is never taken from a message without comparing
+ * this with the key. */
 enum public_key_type signature_key_type(enum signature_algorithm algorithm);
 
-/* A key prepared for repeated use. Points are validated here, once. Opaque; whether tables stand behind it is the
- * implementation's affair. */
+/* A key prepared for repeated use. Points are validated here, once. Opaque; whether tables stand
+ * behind it is the implementation's affair. */
 struct key_context;
 
-/* One signature to verify. The caller fills the inputs, keeps them alive until the batch is done, and reads `status`:
- * STATUS_OK or STATUS_FAILED, nothing else. */
+/* One signature to verify. The caller fills the inputs, keeps them alive until the batch is done,
+ * and reads `status`: STATUS_OK or STATUS_FAILED, nothing else. */
 struct verify_job {
     enum signature_algorithm algorithm;
     const struct public_key *key; /* borrowed for the call */
     struct span message;          /* the signing input, hashed here */
     struct span signature;        /* raw JOSE form */
-    enum status status;           /* set to STATUS_FAILED first, by every implementation, for every job */
+    enum status status; /* set to STATUS_FAILED first, by every implementation, for every job */
 };
 
 struct verifier; /* shared by all workers: implementation, key contexts, G tables, counters */
 
 struct verifier_options {
-    size_t key_memory_bytes; /* for key contexts, crypto.key_memory */
-    const char *implementation; /* NULL: the fastest the CPU has, or the environment's POPGATE_CRYPTO; else
-                                   "reference", "portable", "ifma" */
+    size_t key_memory_bytes;    /* for key contexts, crypto.key_memory */
+    const char *implementation; /* NULL: the fastest the CPU has, or the environment's
+                                   POPGATE_CRYPTO; else "reference", "portable", "ifma" */
 };
 
-/* Returns owned; NULL when memory fails or the implementation named is unknown or not for this CPU. */
+/* Returns owned; NULL when memory fails or the implementation named is unknown or not for this CPU.
+ */
 struct verifier *verifier_new(const struct verifier_options *options);
 void verifier_free(struct verifier *verifier);
 
 /* "reference", "portable" or "ifma". */
 const char *verifier_implementation(const struct verifier *verifier);
 
-/* Verifies `count` jobs together and writes every job's status. Any thread, one call at a time per scratch. Never
- * fails as a whole: a job that could not be done is STATUS_FAILED. Calling thread must be registered with base/rcu
- * and online. */
+/* Verifies `count` jobs together and writes every job's status. Any thread, one call at a time per
+ * scratch. Never fails as a whole: a job that could not be done is STATUS_FAILED. Calling thread
+ * must be registered with base/rcu and online. */
 struct verify_scratch; /* a worker's own working memory */
 struct verify_scratch *verify_scratch_new(void);
 void verify_scratch_free(struct verify_scratch *scratch);
 void verify_batch(struct verifier *verifier, struct verify_scratch *scratch,
                   struct verify_job *jobs, size_t count);
 
-/* Validates a key on its own: STATUS_OK, or STATUS_FAILED (off the curve, coordinate >= p, RSA out of bounds, small
- * order or non-canonical Ed25519). */
+/* Validates a key on its own: STATUS_OK, or STATUS_FAILED (off the curve, coordinate >= p, RSA out
+ * of bounds, small order or non-canonical Ed25519). */
 MUST_CHECK enum status public_key_validate(const struct public_key *key);
 
 /* Counted over all workers since start, for metrics. */
