@@ -17,7 +17,7 @@ struct replay_cache;
 
 struct replay_options {
     uint64_t capacity;     /* proofs that are guaranteed to fit */
-    uint64_t window_s_max; /* the longest any entry lives: max_age + 2 * clock_skew, plus a second */
+    uint64_t window_s_max; /* the longest any entry lives: auth_replay_window_s() */
     const char *path;      /* NULL: memory only; else a file that survives the process */
 };
 
