@@ -64,7 +64,7 @@ static inline bool span_starts_with(struct span a, struct span prefix)
 /* The index of the first `byte`, or a.size. */
 static inline size_t span_find(struct span a, uint8_t byte)
 {
-    const uint8_t *hit = a.size > 0 ? memchr(a.data, byte, a.size) : NULL;
+    const uint8_t *hit = a.size > 0 ? (const uint8_t *)memchr(a.data, byte, a.size) : NULL;
     return hit != NULL ? (size_t)(hit - a.data) : a.size;
 }
 

@@ -1,0 +1,328 @@
+/* The only C++ of the tree: simdjson's DOM finds syntax and UTF-8 errors and converts numbers and
+ * strings; what it lets pass and we do not (duplicate names, lone surrogates, too deep, too many,
+ * integers beyond int64) is checked while its tape is flattened. No exception can arise: simdjson
+ * is built for error codes here, and nothing else allocates after json_parser_new. */
+#define SIMDJSON_EXCEPTIONS 0
+#include "jose/json.h"
+
+#include <new>
+#include <simdjson.h>
+
+struct json_parser {
+    simdjson::dom::parser simd;
+    simdjson::dom::document tape;
+    size_t bytes_max;
+    uint32_t count;     /* values written for the current document */
+    uint32_t fractions; /* of them JSON_NUMBER, whose text is still to be found */
+    uint8_t *text;      /* bytes_max + SIMDJSON_PADDING */
+    json_value *values; /* VALUES_MAX(bytes_max) */
+};
+
+namespace
+{
+
+/* Every value but the root costs two bytes at least: itself and a comma or its container's bracket.
+ */
+constexpr size_t values_max(size_t bytes)
+{
+    return bytes / 2 + 1;
+}
+
+/* The flattened tape's indices are 32 bits, and simdjson's own limit is 4 GiB. */
+constexpr size_t DOCUMENT_BYTES_MAX = UINT32_C(1) << 30;
+
+status from_simdjson(simdjson::error_code error)
+{
+    switch (error) {
+    case simdjson::SUCCESS:
+        return STATUS_OK;
+    case simdjson::MEMALLOC:
+        return STATUS_NO_MEMORY;
+    case simdjson::CAPACITY:
+    case simdjson::DEPTH_ERROR:
+        return STATUS_TOO_LARGE;
+    default:
+        return STATUS_MALFORMED;
+    }
+}
+
+span to_span(std::string_view view)
+{
+    return span_make(view.data(), view.size());
+}
+
+/* One bit of 64 for a name. Names that share no bit differ, so most objects need no comparison at
+ * all. */
+uint64_t name_bit(span name)
+{
+    size_t first = name.size > 0 ? name.data[0] : 0;
+    size_t last = name.size > 0 ? name.data[name.size - 1] : 0;
+    return UINT64_C(1) << ((first + last * 5 + name.size * 23) & 63);
+}
+
+/* Whether a member of `object` before values[end] has this name. */
+bool name_taken(const json_value *values, uint32_t object, uint32_t end, span name)
+{
+    for (uint32_t i = object + 1; i < end; i = values[i].next) {
+        if (span_equal(values[i].name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+status flatten(json_parser *parser, simdjson::dom::element element, span name, unsigned depth);
+
+status flatten_object(json_parser *parser, simdjson::dom::object object, uint32_t index,
+                      unsigned depth)
+{
+    uint64_t seen = 0;
+    unsigned members = 0;
+    for (simdjson::dom::key_value_pair member : object) {
+        if (++members > JSON_MEMBERS_MAX) {
+            return STATUS_TOO_LARGE;
+        }
+        /* RFC 7515 section 4: "The Header Parameter names within the JOSE Header MUST be unique";
+         * RFC 7519 section 4 says the same of claims. Unescaped, so that "alg" and "\u0061lg" are
+         * one name. */
+        span name = to_span(member.key);
+        uint64_t bit = name_bit(name);
+        if ((seen & bit) != 0 && name_taken(parser->values, index, parser->count, name)) {
+            return STATUS_MALFORMED;
+        }
+        seen |= bit;
+        status status = flatten(parser, member.value, name, depth);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+status flatten_array(json_parser *parser, simdjson::dom::array array, unsigned depth)
+{
+    for (simdjson::dom::element element : array) {
+        status status = flatten(parser, element, span{nullptr, 0}, depth);
+        if (status != STATUS_OK) {
+            return status;
+        }
+    }
+    return STATUS_OK;
+}
+
+/* Appends `element` and all it holds. `depth` counts the containers around it. */
+status flatten(json_parser *parser, simdjson::dom::element element, span name, unsigned depth)
+{
+    uint32_t index = parser->count++;
+    json_value *value = &parser->values[index];
+    value->name = name;
+    value->text = span{nullptr, 0};
+    value->integer = 0;
+    status status = STATUS_OK;
+    switch (element.type()) {
+    case simdjson::dom::element_type::OBJECT:
+        value->type = JSON_OBJECT;
+        status = depth < JSON_DEPTH_MAX
+                     ? flatten_object(parser, element.get_object().value_unsafe(), index, depth + 1)
+                     : STATUS_TOO_LARGE;
+        break;
+    case simdjson::dom::element_type::ARRAY:
+        value->type = JSON_ARRAY;
+        status = depth < JSON_DEPTH_MAX
+                     ? flatten_array(parser, element.get_array().value_unsafe(), depth + 1)
+                     : STATUS_TOO_LARGE;
+        break;
+    case simdjson::dom::element_type::STRING:
+        value->type = JSON_STRING;
+        value->text = to_span(element.get_string().value_unsafe());
+        break;
+    case simdjson::dom::element_type::INT64:
+        value->type = JSON_INTEGER;
+        value->integer = element.get_int64().value_unsafe();
+        break;
+    case simdjson::dom::element_type::DOUBLE:
+        value->type = JSON_NUMBER;
+        parser->fractions++;
+        break;
+    case simdjson::dom::element_type::BOOL:
+        value->type = JSON_BOOLEAN;
+        value->integer = element.get_bool().value_unsafe();
+        break;
+    case simdjson::dom::element_type::NULL_VALUE:
+        value->type = JSON_NULL;
+        break;
+    case simdjson::dom::element_type::UINT64: /* above INT64_MAX */
+        status = STATUS_MALFORMED;
+        break;
+    }
+    value->next = parser->count;
+    return status;
+}
+
+/* The four hex digits of an escape that simdjson has accepted. */
+unsigned hex4(const uint8_t *digits)
+{
+    unsigned value = 0;
+    for (int i = 0; i < 4; i++) {
+        unsigned digit = digits[i];
+        value = value << 4 | (digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10);
+    }
+    return value;
+}
+
+/* Whether every \u escape of a high surrogate is followed by one of a low surrogate and the other
+ * way round. The document has passed simdjson: a backslash stands in a string, and what follows is
+ * an escape. */
+bool surrogates_paired(const uint8_t *text, size_t size)
+{
+    const uint8_t *at = text, *end = text + size;
+    while ((at = static_cast<const uint8_t *>(memchr(at, '\\', static_cast<size_t>(end - at)))) !=
+           nullptr) {
+        if (at[1] != 'u') {
+            at += 2;
+            continue;
+        }
+        unsigned unit = hex4(at + 2);
+        at += 6;
+        if (unit < 0xd800 || unit > 0xdfff) {
+            continue;
+        }
+        if (unit > 0xdbff || at[0] != '\\' || at[1] != 'u') {
+            return false;
+        }
+        unit = hex4(at + 2);
+        at += 6;
+        if (unit < 0xdc00 || unit > 0xdfff) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool in_number(uint8_t byte)
+{
+    return (byte >= '0' && byte <= '9') || byte == '-' || byte == '+' || byte == '.' ||
+           byte == 'e' || byte == 'E';
+}
+
+/* Gives every JSON_NUMBER its text, which the tape has lost: the numbers of a valid document stand
+ * in it in the same order as in `values`. Only for documents that hold a fraction or an exponent.
+ */
+void find_number_texts(json_parser *parser)
+{
+    const uint8_t *at = parser->text;
+    for (uint32_t i = 0; i < parser->count; i++) {
+        json_value *value = &parser->values[i];
+        if (value->type != JSON_NUMBER && value->type != JSON_INTEGER) {
+            continue;
+        }
+        for (; *at != '-' && (*at < '0' || *at > '9'); at++) {
+            if (*at == '"') {
+                for (at++; *at != '"'; at++) {
+                    at += *at == '\\';
+                }
+            }
+        }
+        const uint8_t *start = at;
+        while (in_number(*at)) {
+            at++;
+        }
+        if (value->type == JSON_NUMBER) {
+            value->text = span_make(start, static_cast<size_t>(at - start));
+        }
+    }
+}
+
+bool is_space(uint8_t byte)
+{
+    return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r';
+}
+
+} // namespace
+
+struct json_parser *json_parser_new(size_t document_bytes_max)
+{
+    if (document_bytes_max > DOCUMENT_BYTES_MAX) {
+        return nullptr;
+    }
+    json_parser *parser = new (std::nothrow) json_parser;
+    if (parser == nullptr) {
+        return nullptr;
+    }
+    /* All memory now, none later: for the tape too, which simdjson would grow with the documents.
+     * One level more than we allow, so that ours is the check that counts. */
+    size_t capacity = document_bytes_max + simdjson::SIMDJSON_PADDING;
+    parser->bytes_max = document_bytes_max;
+    parser->text = new (std::nothrow) uint8_t[capacity];
+    parser->values = new (std::nothrow) json_value[values_max(document_bytes_max)];
+    if (parser->text == nullptr || parser->values == nullptr ||
+        parser->simd.allocate(capacity, JSON_DEPTH_MAX + 2) != simdjson::SUCCESS ||
+        parser->tape.allocate(capacity) != simdjson::SUCCESS) {
+        json_parser_free(parser);
+        return nullptr;
+    }
+    return parser;
+}
+
+void json_parser_free(struct json_parser *parser)
+{
+    if (parser != nullptr) {
+        delete[] parser->text;
+        delete[] parser->values;
+        delete parser;
+    }
+}
+
+enum status json_parse(struct json_parser *parser, struct span text, struct json_document *document)
+{
+    *document = json_document{nullptr, 0};
+    if (text.size > parser->bytes_max) {
+        return STATUS_TOO_LARGE;
+    }
+    size_t start = 0;
+    while (start < text.size && is_space(text.data[start])) {
+        start++;
+    }
+    if (start == text.size || (text.data[start] != '{' && text.data[start] != '[')) {
+        return STATUS_MALFORMED;
+    }
+    memcpy(parser->text, text.data, text.size);
+    memset(parser->text + text.size, ' ', simdjson::SIMDJSON_PADDING);
+    simdjson::dom::element root;
+    simdjson::error_code error =
+        parser->simd.parse_into_document(parser->tape, parser->text, text.size, false).get(root);
+    if (error != simdjson::SUCCESS) {
+        return from_simdjson(error);
+    }
+    if (!surrogates_paired(parser->text, text.size)) {
+        return STATUS_MALFORMED;
+    }
+    parser->count = 0;
+    parser->fractions = 0;
+    status status = flatten(parser, root, span{nullptr, 0}, 0);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (parser->fractions > 0) {
+        find_number_texts(parser);
+    }
+    document->values = parser->values;
+    document->count = parser->count;
+    return STATUS_OK;
+}
+
+const struct json_value *json_member(const struct json_document *document, uint32_t object,
+                                     const char *name)
+{
+    const json_value *values = document->values;
+    if (object >= document->count || values[object].type != JSON_OBJECT) {
+        return nullptr;
+    }
+    span wanted = span_from_string(name);
+    for (uint32_t i = object + 1; i < values[object].next; i = values[i].next) {
+        if (span_equal(values[i].name, wanted)) {
+            return &values[i];
+        }
+    }
+    return nullptr;
+}
