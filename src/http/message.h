@@ -1,5 +1,5 @@
-/* An HTTP message head, whatever the version it came in. Spans point into the bytes that were parsed, or into the
- * connection's arena. */
+/* An HTTP message head, whatever the version it came in. Spans point into the bytes that were
+ * parsed, or into the connection's arena. */
 #ifndef POPGATE_HTTP_MESSAGE_H
 #define POPGATE_HTTP_MESSAGE_H
 
@@ -20,12 +20,18 @@ enum http_field {
     HTTP_FIELD_DPOP_NONCE,
     HTTP_FIELD_EXPECT,
     HTTP_FIELD_HOST,
-    HTTP_FIELD_HOP_BY_HOP,  /* keep-alive, proxy-connection, te, proxy-authenticate, proxy-authorization */
+    HTTP_FIELD_HOP_BY_HOP, /* keep-alive, proxy-connection, te, proxy-authenticate,
+                              proxy-authorization, http2-settings */
     HTTP_FIELD_TRAILER,
     HTTP_FIELD_TRANSFER_ENCODING,
     HTTP_FIELD_UPGRADE,
-    HTTP_FIELD_OURS,        /* any header the gate itself sets towards the service, under any spelling that case and
-                               '_' for '-' allow: stripped from every request and its trailers */
+    HTTP_FIELD_OURS, /* any header the gate itself sets towards the service, under any spelling that
+                        case and
+                        '_' (or another sign) for '-' allow: stripped from every request and its
+                        trailers */
+    HTTP_FIELD_DISGUISED, /* one of the above with '_' (or another sign) for '-', such as
+                             Content_Length, which CGI and its heirs read as the real one: a request
+                             with it is refused */
 };
 
 struct http_header {
@@ -45,22 +51,32 @@ enum http_body_kind {
 };
 
 struct http_head {
-    struct span method;    /* requests */
-    struct span target;    /* requests: as it came */
-    struct uri uri;        /* requests: path and query normalised (base/uri.h), authority from Host */
-    uint16_t status;       /* responses */
-    struct span reason;    /* responses */
+    struct span method; /* requests */
+    struct span target; /* requests: as it came */
+    struct uri uri;     /* requests: path and query normalised (base/uri.h), authority from Host */
+    uint16_t status;    /* responses */
+    struct span reason; /* responses */
     uint8_t minor_version; /* HTTP/1.x */
     bool keep_alive;       /* by version and Connection */
     bool expect_continue;
     bool upgrade_websocket; /* Connection: upgrade and Upgrade: websocket */
     enum http_body_kind body;
-    uint64_t content_length; /* HTTP_BODY_LENGTH */
+    uint64_t content_length;                  /* HTTP_BODY_LENGTH */
     uint32_t authorization_count, dpop_count; /* how often each came */
     struct span authorization, dpop;          /* the first of each */
-    struct http_header headers[HTTP_HEADERS_MAX];
+    uint32_t fields_seen; /* bit 1 << enum http_field for every field that came */
     uint32_t headers_count;
+    struct http_header
+        headers[HTTP_HEADERS_MAX]; /* last: only headers_count of them are ever written */
 };
+
+/* Empties the head without touching the array. */
+void http_head_reset(struct http_head *head);
+
+/* Classifies and appends one field, and keeps the counts and first values of Authorization and
+ * DPoP. The caller has checked name (a token) and value, and that headers_count is below
+ * HTTP_HEADERS_MAX. Returns the class. */
+enum http_field http_head_add(struct http_head *head, struct span name, struct span value);
 
 struct http_limits {
     uint32_t head_bytes_max;
