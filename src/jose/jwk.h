@@ -7,10 +7,11 @@
 
 #define JWK_THUMBPRINT_BYTES 32 /* SHA-256 */
 
-/* Reads the public key from object `object` of `document`. Refused (STATUS_MALFORMED): a missing or ill-typed member,
- * coordinates that are not exactly of the field's size, non-canonical base64url, any private member (d, p, q, dp, dq,
- * qi, oth) and kty oct; STATUS_UNSUPPORTED: another kty or crv, RSA outside the bounds of crypto/verify.h. The point is
- * not validated here. If `alg`, `use` or `key_ops` are there they must agree with verifying a signature. */
+/* Reads the public key from object `object` of `document`. Refused (STATUS_MALFORMED): a missing or
+ * ill-typed member, coordinates that are not exactly of the field's size, non-canonical base64url,
+ * any private member (d, p, q, dp, dq, qi, oth) and kty oct; STATUS_UNSUPPORTED: another kty or
+ * crv, RSA outside the bounds of crypto/verify.h. The point is not validated here. If `alg`, `use`
+ * or `key_ops` are there they must agree with verifying a signature. */
 MUST_CHECK enum status jwk_read(const struct json_document *document, uint32_t object,
                                 struct public_key *key);
 

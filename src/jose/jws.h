@@ -5,7 +5,8 @@
 #include "base/span.h"
 #include "base/status.h"
 
-/* The three parts. header and payload are decoded into the caller's memory; the others point into the input. */
+/* The three parts. header and payload are decoded into the caller's memory; the others point into
+ * the input. */
 struct jws {
     struct span signing_input; /* header.payload, as it came */
     struct span header;        /* JSON text */
@@ -13,9 +14,9 @@ struct jws {
     struct span signature;     /* raw */
 };
 
-/* Splits and decodes. `scratch` must have at least text.size bytes. Exactly two dots, no empty header, payload or
- * signature, canonical base64url in each. Constant memory, one pass to count the dots before any decoding.
- * STATUS_OK, STATUS_MALFORMED, STATUS_TOO_LARGE (scratch). */
+/* Splits and decodes. `scratch` must have at least text.size bytes. Exactly two dots, no empty
+ * header, payload or signature, canonical base64url in each. Constant memory, one pass to count the
+ * dots before any decoding. STATUS_OK, STATUS_MALFORMED, STATUS_TOO_LARGE (scratch). */
 MUST_CHECK enum status jws_split(struct span text, struct span_mut scratch, struct jws *jws);
 
 #endif
