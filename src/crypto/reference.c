@@ -81,8 +81,8 @@ static EC_KEY *ec_key_new(const struct public_key *key, struct curve curve)
     return ec;
 }
 
-static enum status verify_ecdsa(const struct public_key *key, struct curve curve,
-                                const uint8_t *digest, size_t digest_size, struct span signature)
+static enum status verify_ecdsa(const EC_KEY *ec, struct curve curve, const uint8_t *digest,
+                                size_t digest_size, struct span signature)
 {
     /* RFC 7518 section 3.4: "If it is not a [64, 96, 132]-octet sequence, the validation has
      * failed." */
@@ -90,11 +90,10 @@ static enum status verify_ecdsa(const struct public_key *key, struct curve curve
         return STATUS_FAILED;
     }
     enum status status = STATUS_FAILED;
-    EC_KEY *ec = ec_key_new(key, curve);
     ECDSA_SIG *sig = ECDSA_SIG_new();
     BIGNUM *r = BN_bin2bn(signature.data, curve.bytes, NULL);
     BIGNUM *s = BN_bin2bn(signature.data + curve.bytes, curve.bytes, NULL);
-    if (ec != NULL && sig != NULL && r != NULL && s != NULL && ECDSA_SIG_set0(sig, r, s)) {
+    if (sig != NULL && r != NULL && s != NULL && ECDSA_SIG_set0(sig, r, s)) {
         r = s = NULL; /* owned by sig now */
         /* Refuses r and s outside 1 .. n - 1 (FIPS 186-5 section 6.4.2 step 1). */
         if (ECDSA_do_verify(digest, digest_size, sig, ec) == 1) {
@@ -104,7 +103,6 @@ static enum status verify_ecdsa(const struct public_key *key, struct curve curve
     BN_free(r);
     BN_free(s);
     ECDSA_SIG_free(sig);
-    EC_KEY_free(ec);
     return status;
 }
 
@@ -132,16 +130,11 @@ static RSA *rsa_new(const struct public_key *key)
     return rsa;
 }
 
-static enum status verify_rsa(const struct public_key *key, bool pss, const uint8_t digest[32],
-                              struct span signature)
+static enum status verify_rsa(RSA *rsa, bool pss, const uint8_t digest[32], struct span signature)
 {
     /* RFC 8017 section 8.2.2 step 1, 8.1.2 step 1: "If the length of the signature S is not k
      * octets, output 'invalid signature' and stop." */
-    if (!rsa_bounds_hold(key) || signature.size != key->modulus_size) {
-        return STATUS_FAILED;
-    }
-    RSA *rsa = rsa_new(key);
-    if (rsa == NULL) {
+    if (signature.size != RSA_size(rsa)) {
         return STATUS_FAILED;
     }
     int good;
@@ -151,45 +144,86 @@ static enum status verify_rsa(const struct public_key *key, bool pss, const uint
     } else {
         good = RSA_verify(NID_sha256, digest, SHA256_BYTES, signature.data, signature.size, rsa);
     }
-    RSA_free(rsa);
     return good == 1 ? STATUS_OK : STATUS_FAILED;
 }
 
-static enum status verify_ed25519(const struct public_key *key, struct span message,
-                                  struct span signature)
+static enum status verify_ed25519(const uint8_t key[32], struct span message, struct span signature)
 {
-    if (signature.size != 64 || !ed25519_key_encoding_allowed(key->x)) {
+    if (signature.size != 64) {
         return STATUS_FAILED;
     }
     /* BoringSSL refuses S >= L, and compares R with the (canonical) encoding of S B - h A byte for
-     * byte. */
-    return ED25519_verify(message.data, message.size, signature.data, key->x) == 1 ? STATUS_OK
-                                                                                   : STATUS_FAILED;
+     * byte; the key's own rules were checked when it was prepared. */
+    return ED25519_verify(message.data, message.size, signature.data, key) == 1 ? STATUS_OK
+                                                                                : STATUS_FAILED;
 }
 
-static enum status dispatch(enum signature_algorithm algorithm, const struct public_key *key,
+enum status reference_key_init(struct reference_key *prepared, const struct public_key *key)
+{
+    *prepared = (struct reference_key){.type = key->type};
+    struct curve curve = curve_of(key->type);
+    bool good = false;
+    if (curve.bytes != 0) {
+        prepared->ec = ec_key_new(key, curve);
+        good = prepared->ec != NULL;
+    } else if (key->type == KEY_RSA) {
+        prepared->rsa = rsa_bounds_hold(key) ? rsa_new(key) : NULL;
+        good = prepared->rsa != NULL;
+    } else if (key->type == KEY_ED25519) {
+        /* Whether the point is on the curve BoringSSL sees in each verification. */
+        memcpy(prepared->ed25519, key->x, sizeof prepared->ed25519);
+        good = ed25519_key_encoding_allowed(key->x);
+    }
+    if (!good) {
+        ERR_clear_error();
+    }
+    return good ? STATUS_OK : STATUS_FAILED;
+}
+
+void reference_key_cleanup(struct reference_key *prepared)
+{
+    EC_KEY_free(prepared->ec);
+    RSA_free(prepared->rsa);
+    *prepared = (struct reference_key){0};
+}
+
+static enum status dispatch(enum signature_algorithm algorithm, const struct reference_key *key,
                             struct span message, struct span signature)
 {
     uint8_t digest[SHA512_DIGEST_LENGTH];
     switch (algorithm) {
     case SIGNATURE_ES256:
         sha256(message, digest);
-        return verify_ecdsa(key, curve_of(KEY_P256), digest, SHA256_BYTES, signature);
+        return verify_ecdsa(key->ec, curve_of(KEY_P256), digest, SHA256_BYTES, signature);
     case SIGNATURE_ES384:
         SHA384(message.data, message.size, digest);
-        return verify_ecdsa(key, curve_of(KEY_P384), digest, SHA384_DIGEST_LENGTH, signature);
+        return verify_ecdsa(key->ec, curve_of(KEY_P384), digest, SHA384_DIGEST_LENGTH, signature);
     case SIGNATURE_ES512:
         SHA512(message.data, message.size, digest);
-        return verify_ecdsa(key, curve_of(KEY_P521), digest, SHA512_DIGEST_LENGTH, signature);
+        return verify_ecdsa(key->ec, curve_of(KEY_P521), digest, SHA512_DIGEST_LENGTH, signature);
     case SIGNATURE_EDDSA:
-        return verify_ed25519(key, message, signature);
+        return verify_ed25519(key->ed25519, message, signature);
     case SIGNATURE_PS256:
     case SIGNATURE_RS256:
         sha256(message, digest);
-        return verify_rsa(key, algorithm == SIGNATURE_PS256, digest, signature);
+        return verify_rsa(key->rsa, algorithm == SIGNATURE_PS256, digest, signature);
     default:
         return STATUS_FAILED;
     }
+}
+
+enum status reference_verify_prepared(enum signature_algorithm algorithm,
+                                      const struct reference_key *prepared, struct span message,
+                                      struct span signature)
+{
+    if (prepared->type == KEY_NONE || signature_key_type(algorithm) != prepared->type) {
+        return STATUS_FAILED;
+    }
+    enum status status = dispatch(algorithm, prepared, message, signature);
+    if (status != STATUS_OK) {
+        ERR_clear_error();
+    }
+    return status;
 }
 
 enum status reference_verify(enum signature_algorithm algorithm, const struct public_key *key,
@@ -198,43 +232,40 @@ enum status reference_verify(enum signature_algorithm algorithm, const struct pu
     if (key == NULL || key->type == KEY_NONE || signature_key_type(algorithm) != key->type) {
         return STATUS_FAILED;
     }
-    enum status status = dispatch(algorithm, key, message, signature);
-    if (status != STATUS_OK) {
-        ERR_clear_error();
+    struct reference_key prepared;
+    if (reference_key_init(&prepared, key) != STATUS_OK) {
+        return STATUS_FAILED;
     }
+    enum status status = reference_verify_prepared(algorithm, &prepared, message, signature);
+    reference_key_cleanup(&prepared);
     return status;
 }
 
 enum status reference_verify_es256_digest(const struct public_key *key, const uint8_t digest[32],
                                           const uint8_t signature[64])
 {
-    if (key->type != KEY_P256) {
+    struct reference_key prepared;
+    if (key->type != KEY_P256 || reference_key_init(&prepared, key) != STATUS_OK) {
         return STATUS_FAILED;
     }
-    enum status status = verify_ecdsa(key, curve_of(KEY_P256), digest, SHA256_BYTES,
+    enum status status = verify_ecdsa(prepared.ec, curve_of(KEY_P256), digest, SHA256_BYTES,
                                       span_make(signature, 64));
     if (status != STATUS_OK) {
         ERR_clear_error();
     }
+    reference_key_cleanup(&prepared);
     return status;
 }
 
 enum status public_key_validate(const struct public_key *key)
 {
-    struct curve curve = curve_of(key->type);
-    if (curve.bytes != 0) {
-        EC_KEY *ec = ec_key_new(key, curve);
-        enum status status = ec != NULL ? STATUS_OK : STATUS_FAILED;
-        EC_KEY_free(ec);
-        ERR_clear_error();
-        return status;
+    struct reference_key prepared;
+    if (reference_key_init(&prepared, key) != STATUS_OK) {
+        return STATUS_FAILED;
     }
-    if (key->type == KEY_ED25519) {
-        return ed25519_key_encoding_allowed(key->x) && ed25519_key_on_curve(key->x) ? STATUS_OK
-                                                                                    : STATUS_FAILED;
+    reference_key_cleanup(&prepared);
+    if (key->type == KEY_ED25519 && !ed25519_key_on_curve(key->x)) {
+        return STATUS_FAILED;
     }
-    if (key->type == KEY_RSA) {
-        return rsa_bounds_hold(key) ? STATUS_OK : STATUS_FAILED;
-    }
-    return STATUS_FAILED;
+    return STATUS_OK;
 }

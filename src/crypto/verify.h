@@ -90,6 +90,13 @@ void verify_scratch_free(struct verify_scratch *scratch);
 void verify_batch(struct verifier *verifier, struct verify_scratch *scratch,
                   struct verify_job *jobs, size_t count);
 
+/* A key used for the second time gets a context. By default verify_batch builds it itself, after
+ * all statuses are written and before it returns; a worker that wants its answers on their way
+ * first defers that and calls verify_build_contexts at the end of its turn (registered and online;
+ * at most a few tables, below a millisecond). */
+void verify_scratch_defer_builds(struct verify_scratch *scratch, bool deferred);
+void verify_build_contexts(struct verifier *verifier, struct verify_scratch *scratch);
+
 /* Validates a key on its own: STATUS_OK, or STATUS_FAILED (off the curve, coordinate >= p, RSA out
  * of bounds, small order or non-canonical Ed25519). */
 MUST_CHECK enum status public_key_validate(const struct public_key *key);

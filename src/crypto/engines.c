@@ -1,0 +1,17 @@
+#include "crypto/engine.h"
+
+/* Rows by what they need of the CPU; a gap is filled by the row above it. */
+static const struct engine *const engines[ENGINE_TIERS][KEY_TYPES] = {
+    [ENGINE_PORTABLE] = {0},
+    [ENGINE_IFMA] = {0},
+};
+
+const struct engine *engine_choose(enum engine_tier tier, enum public_key_type type)
+{
+    for (int i = (int)tier; i > ENGINE_REFERENCE; i--) {
+        if (engines[i][type] != NULL) {
+            return engines[i][type];
+        }
+    }
+    return &reference_engines[type];
+}
