@@ -1,6 +1,7 @@
-/* Log lines, JSON or text, one line each. A worker never blocks on the log: lines go into a bounded ring that
- * one writer thread empties; what does not fit is dropped, counted, and said when there is room again. Control and
- * non-ASCII bytes in values are escaped, so that no value can forge a line or a field. */
+/* Log lines, JSON or text, one line each. A worker never blocks on the log: lines go into a bounded
+ * ring that one writer thread empties; what does not fit is dropped, counted, and said when there
+ * is room again. Control and non-ASCII bytes in values are escaped, so that no value can forge a
+ * line or a field. */
 #ifndef POPGATE_BASE_LOG_H
 #define POPGATE_BASE_LOG_H
 
@@ -14,7 +15,8 @@ enum log_format { LOG_JSON, LOG_TEXT };
 
 struct log;
 
-/* Starts the writer thread on `descriptor` (not owned). Returns owned, NULL when memory or the thread fails. */
+/* Starts the writer thread on `descriptor` (not owned). Returns owned, NULL when memory or the
+ * thread fails. */
 struct log *log_new(int descriptor, enum log_format format, enum log_level level,
                     size_t ring_bytes);
 
@@ -35,9 +37,11 @@ struct log_line {
     char text[3072];
 };
 
-/* Begins a line: time, level, and "event". Any thread; `log` may be NULL (nothing is written then). */
+/* Begins a line: time, level, and "event". Any thread; `log` may be NULL (nothing is written then).
+ */
 void log_begin(struct log_line *line, struct log *log, enum log_level level, const char *event);
-/* Names are literals of [a-z_]; values are escaped and cut at 512 bytes (a cut is marked with "..."). */
+/* Names are literals of [a-z_]; values are escaped and cut at 512 bytes (a cut is marked with
+ * "..."). */
 void log_span(struct log_line *line, const char *name, struct span value);
 void log_string(struct log_line *line, const char *name, const char *value);
 void log_number(struct log_line *line, const char *name, int64_t value);
