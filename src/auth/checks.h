@@ -1,5 +1,5 @@
-/* Every reason to say no, by name: one list gives the enum, the metric label `check`, the fixed description in the challenge
- * and the kind of answer. */
+/* Every reason to say no, by name: one list gives the enum, the metric label `check`, the fixed
+ * description in the challenge and the kind of answer. */
 #ifndef POPGATE_AUTH_CHECKS_H
 #define POPGATE_AUTH_CHECKS_H
 
@@ -20,7 +20,8 @@ enum auth_answer {
 #define AUTH_DENIAL_LIST(X)                                                                        \
     X(NONE, "none", NONE, "")                                                                      \
     X(NO_CREDENTIALS, "no_credentials", CHALLENGE, "")                                             \
-    X(REPEATED_AUTHORIZATION, "repeated_authorization", BAD_REQUEST, "more than one Authorization") \
+    X(REPEATED_AUTHORIZATION, "repeated_authorization", BAD_REQUEST,                               \
+      "more than one Authorization")                                                               \
     X(AUTHORIZATION_SYNTAX, "authorization_syntax", BAD_REQUEST, "Authorization is malformed")     \
     X(UNKNOWN_SCHEME, "unknown_scheme", CHALLENGE, "")                                             \
     X(PROOF_MISSING, "proof_missing", INVALID_PROOF, "the DPoP header is missing")                 \

@@ -1,0 +1,235 @@
+#include "auth/proof.h"
+
+#include "auth/deny.h"
+#include "auth/nonce.h"
+#include "auth/signature_size.h"
+#include "base/uri.h"
+#include "jose/base64url.h"
+#include "jose/jws.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+
+#define SECOND_NS UINT64_C(1000000000)
+
+/* A required member that is a string; NULL when it is missing or something else. */
+static const struct json_value *string_member(const struct json_document *payload, const char *name)
+{
+    const struct json_value *value = json_member(payload, 0, name);
+    return value != NULL && value->type == JSON_STRING ? value : NULL;
+}
+
+/* RFC 9449 section 4.3: "The htm claim matches the HTTP method of the current request." Methods are
+ * case-sensitive (RFC 9110 section 9.1). */
+static enum status check_method(const struct json_document *payload, struct span method,
+                                struct auth_check *check)
+{
+    const struct json_value *htm = string_member(payload, "htm");
+    if (htm == NULL || !span_equal(htm->text, method)) {
+        return auth_deny(check, AUTH_DENIAL_PROOF_HTM, "htm is \"%.*s\", the method is %.*s",
+                         SPAN_ARG(auth_excerpt(htm != NULL ? htm->text : SPAN_LITERAL(""))),
+                         SPAN_ARG(auth_excerpt(method)));
+    }
+    return STATUS_OK;
+}
+
+static enum status check_jti(const struct json_document *payload, size_t jti_bytes_max,
+                             struct span *jti, struct auth_check *check)
+{
+    const struct json_value *value = string_member(payload, "jti");
+    if (value == NULL || value->text.size == 0 || value->text.size > jti_bytes_max) {
+        return auth_deny(check, AUTH_DENIAL_PROOF_JTI, "jti of %zu bytes, 1 to %zu are accepted",
+                         value != NULL ? value->text.size : 0, jti_bytes_max);
+    }
+    *jti = value->text;
+    return STATUS_OK;
+}
+
+/* RFC 9449 section 4.3: "If presented to a protected resource in conjunction with an access token:
+ * ensure that the value of the ath claim equals the hash of that access token". Compared as text:
+ * the encoding is canonical. */
+static enum status check_token_hash(const struct json_document *payload,
+                                    const uint8_t token_digest[SHA256_BYTES],
+                                    struct auth_check *check)
+{
+    char expected[BASE64URL_ENCODED_SIZE(SHA256_BYTES)];
+    const struct json_value *ath = string_member(payload, "ath");
+    base64url_encode(span_make(token_digest, SHA256_BYTES), expected);
+    if (ath == NULL || !span_equal(ath->text, span_make(expected, sizeof(expected)))) {
+        return auth_deny(check, AUTH_DENIAL_PROOF_ATH, "ath is %s",
+                         ath == NULL ? "missing or not a string" : "another token's hash");
+    }
+    return STATUS_OK;
+}
+
+/* RFC 9449 section 4.3: "If the server provided a nonce value to the client, the nonce claim
+ * matches the server-provided nonce value." We are stateless: any nonce of ours that is young
+ * enough. */
+static enum status check_nonce(struct auth_worker *worker, const struct json_document *payload,
+                               const struct clock_now *now, bool below_floor,
+                               struct auth_check *check)
+{
+    enum auth_denial denial = below_floor ? AUTH_DENIAL_PROOF_FLOOR : AUTH_DENIAL_PROOF_NONCE;
+    struct nonce_issuer *nonces = worker->shared->nonces;
+    if (nonces == NULL) {
+        return auth_deny(check, AUTH_DENIAL_INTERNAL, "a nonce is needed and nobody issues any");
+    }
+    const struct json_value *nonce = string_member(payload, "nonce");
+    if (nonce == NULL) {
+        return auth_deny(check, denial, "%sno nonce",
+                         below_floor ? "iat is below the floor, " : "");
+    }
+    int64_t age_s = 0;
+    enum status status = nonce_check(nonces, nonce->text, now->wall_s,
+                                     below_floor ? NONCE_BELOW_FLOOR : NONCE_ORDINARY, &age_s);
+    if (status != STATUS_OK) {
+        return auth_deny(check, denial, "%sthe nonce is %s",
+                         below_floor ? "iat is below the floor, " : "", status_name(status));
+    }
+    check->nonce_ageing = worker->settings->nonce_required && age_s > NONCE_AGEING_S;
+    return STATUS_OK;
+}
+
+/* max(floor, now - max_age - clock_skew) <= iat <= now + clock_skew (DESIGN.md, Time), both edges
+ * included. nbf and exp mean nothing in a proof. */
+static enum status check_time(struct auth_worker *worker, const struct json_document *payload,
+                              const struct clock_now *now, int64_t *iat_s, bool *below_floor,
+                              struct auth_check *check)
+{
+    const struct auth_settings *settings = worker->settings;
+    const struct json_value *iat = json_member(payload, 0, "iat");
+    if (iat == NULL || iat->type != JSON_INTEGER) {
+        return auth_deny(check, AUTH_DENIAL_PROOF_IAT, "iat is missing or not an integer");
+    }
+    int64_t oldest = now->wall_s - settings->max_age_s - settings->clock_skew_s;
+    int64_t newest = now->wall_s + settings->clock_skew_s;
+    if (iat->integer < oldest || iat->integer > newest) {
+        return auth_deny(check, AUTH_DENIAL_PROOF_IAT, "iat is %lld, %lld to %lld are accepted now",
+                         (long long)iat->integer, (long long)oldest, (long long)newest);
+    }
+    *iat_s = iat->integer;
+    /* Acquire: with the floor comes the salt that was drawn before it was raised
+     * (auth_raise_floor). */
+    *below_floor = iat->integer <
+                   atomic_load_explicit(&worker->shared->floor_s, memory_order_acquire);
+    return STATUS_OK;
+}
+
+/* RFC 9449 section 4.3: "The htu claim matches the HTTP URI value for the HTTP request in which the
+ * JWT was received, ignoring any query and fragment parts", after the normalisation of RFC 3986
+ * sections 6.2.2 and 6.2.3. *canonical is the replay key's spelling, in the worker's scratch. */
+static enum status check_uri(struct auth_worker *worker, const struct json_document *payload,
+                             const struct auth_request *request, struct span *canonical,
+                             struct auth_check *check)
+{
+    const struct json_value *htu = string_member(payload, "htu");
+    struct uri uri = {0};
+    size_t half = worker->uri_scratch.size / 2;
+    struct span_mut normalised = {worker->uri_scratch.data, half};
+    if (htu == NULL || uri_normalise(htu->text, normalised, &uri) != STATUS_OK ||
+        !span_equal_string(uri.scheme, "https") || !span_equal(uri.authority, request->authority) ||
+        !span_equal(uri.path, request->path)) {
+        return auth_deny(
+            check, AUTH_DENIAL_PROOF_HTU, "htu is \"%.*s\", the URI is https://%.*s%.*s",
+            SPAN_ARG(auth_excerpt(htu != NULL ? htu->text : SPAN_LITERAL(""))),
+            SPAN_ARG(auth_excerpt(request->authority)), SPAN_ARG(auth_excerpt(request->path)));
+    }
+    static const char prefix[] = "https://";
+    size_t size = sizeof(prefix) - 1;
+    uint8_t *out = worker->uri_scratch.data + half;
+    assert(size + uri.authority.size + uri.path.size <= half);
+    memcpy(out, prefix, size);
+    memcpy(out + size, uri.authority.data, uri.authority.size);
+    size += uri.authority.size;
+    memcpy(out + size, uri.path.data, uri.path.size);
+    *canonical = span_make(out, size + uri.path.size);
+    return STATUS_OK;
+}
+
+/* The boot second from which the proof can be forgotten. It is good to the end of the wall second
+ * iat + max_age + skew; the wall clock may fall behind the boot clock by AUTH_CLOCK_STEP_NS before
+ * anyone acts on it. */
+static uint64_t replay_expiry(const struct auth_settings *settings, int64_t iat_s,
+                              const struct clock_now *now)
+{
+    int64_t seconds = iat_s + settings->max_age_s + settings->clock_skew_s + 1 - now->wall_s;
+    uint64_t left_ns = (uint64_t)seconds * SECOND_NS - now->wall_ns % SECOND_NS;
+    return (now->boot_ns + left_ns + AUTH_CLOCK_STEP_NS + SECOND_NS - 1) / SECOND_NS;
+}
+
+static enum status check_payload(struct auth_worker *worker, const struct auth_request *request,
+                                 struct span text, const uint8_t token_digest[SHA256_BYTES],
+                                 const struct clock_now *now, struct auth_check *check,
+                                 struct auth_work *work)
+{
+    struct json_document payload;
+    enum status status = json_parse(worker->payload_json, text, &payload);
+    if (status == STATUS_NO_MEMORY) {
+        return auth_deny(check, AUTH_DENIAL_INTERNAL, "no memory for the proof's payload");
+    }
+    if (status != STATUS_OK || payload.values[0].type != JSON_OBJECT) {
+        return auth_deny(check, AUTH_DENIAL_PROOF_JSON, "the proof's payload is %s",
+                         status == STATUS_OK ? "not an object" : status_name(status));
+    }
+    int64_t iat_s = 0;
+    bool below_floor = false;
+    struct span jti, canonical;
+    status = check_method(&payload, request->method, check);
+    if (status == STATUS_OK) {
+        status = check_time(worker, &payload, now, &iat_s, &below_floor, check);
+    }
+    if (status == STATUS_OK) {
+        status = check_jti(&payload, worker->settings->jti_bytes_max, &jti, check);
+    }
+    if (status == STATUS_OK) {
+        status = check_token_hash(&payload, token_digest, check);
+    }
+    if (status == STATUS_OK) {
+        status = check_uri(worker, &payload, request, &canonical, check);
+    }
+    /* Last, and its HMAC is the dearest: a proof wrong in another way is told that, not to come
+     * back with a nonce. */
+    if (status == STATUS_OK && (below_floor || worker->settings->nonce_required)) {
+        status = check_nonce(worker, &payload, now, below_floor, check);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    work->replay_key = replay_key_hash(worker->shared->replay, work->key->thumbprint, &canonical,
+                                       &request->method, &jti);
+    work->replay_expires_boot_s = replay_expiry(worker->settings, iat_s, now);
+    return STATUS_OK;
+}
+
+enum status proof_check(struct auth_worker *worker, const struct auth_request *request,
+                        const uint8_t token_digest[SHA256_BYTES], const struct clock_now *now,
+                        struct auth_check *check, struct auth_work *work)
+{
+    if (request->dpop.size > worker->settings->proof_bytes_max ||
+        request->dpop.size > worker->text_bytes_max) {
+        return auth_deny(check, AUTH_DENIAL_PROOF_TOO_LARGE, "a proof of %zu bytes",
+                         request->dpop.size);
+    }
+    struct jws jws;
+    enum status status = jws_split(request->dpop, worker->scratch, &jws);
+    if (status != STATUS_OK) {
+        return auth_deny(check, AUTH_DENIAL_PROOF_SYNTAX, "the proof is %s", status_name(status));
+    }
+    struct span encoded_header = span_first(request->dpop, span_find(request->dpop, '.'));
+    work->key = proof_key_acquire(&worker->keys, encoded_header);
+    if (work->key == NULL) {
+        status = proof_key_read(&worker->keys, worker->settings->algorithms, worker->header_json,
+                                encoded_header, jws.header, &work->key, check);
+    }
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (!signature_size_fits(work->key->algorithm, &work->key->key, jws.signature.size)) {
+        return auth_deny(check, AUTH_DENIAL_PROOF_SIGNATURE, "a signature of %zu bytes for %s",
+                         jws.signature.size, jwa_name(work->key->algorithm));
+    }
+    work->proof_message = jws.signing_input;
+    work->proof_signature_size = jws.signature.size;
+    memcpy(work->proof_signature, jws.signature.data, jws.signature.size);
+    return check_payload(worker, request, jws.payload, token_digest, now, check, work);
+}
