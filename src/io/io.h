@@ -1,6 +1,6 @@
-/* The completion interface: the only way anything here touches a descriptor or waits for time. One `struct io` per
- * thread. Backends: uring, epoll, sim. No callback ever runs inside a call of this interface: completions go to a
- * ready list and run from io_turn. */
+/* The completion interface: the only way anything here touches a descriptor or waits for time. One
+ * `struct io` per thread. Backends: uring, epoll, sim. No callback ever runs inside a call of this
+ * interface: completions go to a ready list and run from io_turn. */
 #ifndef POPGATE_IO_IO_H
 #define POPGATE_IO_IO_H
 
@@ -20,15 +20,17 @@ struct io_listener;
 struct io_timer;
 
 struct io_options {
-    enum io_backend backend;  /* IO_AUTO submits a real operation and falls back to epoll; IO_URING fails hard */
-    uint32_t operations_max;  /* submission queue entries, a power of two; 0: default */
-    uint32_t buffers;         /* receive buffers in the shared ring, a power of two; 0: default */
-    uint32_t buffer_bytes;    /* of one receive buffer; 0: default (16 KiB + a TLS record's overhead) */
+    enum io_backend
+        backend; /* IO_AUTO submits a real operation and falls back to epoll; IO_URING fails hard */
+    uint32_t operations_max; /* submission queue entries, a power of two; 0: default */
+    uint32_t buffers;        /* receive buffers in the shared ring, a power of two; 0: default */
+    uint32_t
+        buffer_bytes; /* of one receive buffer; 0: default (16 KiB + a TLS record's overhead) */
     uint32_t buffers_per_socket_max; /* one socket may hold so many unreturned; 0: default (4) */
 };
 
-/* STATUS_OK, STATUS_DENIED (the kernel blocks io_uring and it was asked for by name), STATUS_SYSTEM (errno kept).
- * Call after privileges are dropped, on the thread that will run it. */
+/* STATUS_OK, STATUS_DENIED (the kernel blocks io_uring and it was asked for by name), STATUS_SYSTEM
+ * (errno kept). Call after privileges are dropped, on the thread that will run it. */
 MUST_CHECK enum status io_new(const struct io_options *options, struct io **io);
 /* Every socket, listener and timer must be closed first. */
 void io_free(struct io *io);
@@ -36,10 +38,14 @@ void io_free(struct io *io);
 /* The backend taken: never IO_AUTO. "io_uring", "epoll", "sim". */
 enum io_backend io_backend_of(const struct io *io);
 const char *io_backend_name(enum io_backend backend);
+/* For the log, at start: why IO_AUTO did not take io_uring, which features the kernel lacks and
+ * what stands in for them, what was made smaller to fit into locked memory. "; " between them; ""
+ * when there is nothing to say. */
+const char *io_notes(const struct io *io);
 
-/* One turn: hands over what was asked since the last one, waits until something completes, a timer is due, io_wake is
- * called, or wait_ms_max has passed (0: do not wait), then runs the callbacks of everything that completed. One
- * system call where the backend allows it. */
+/* One turn: hands over what was asked since the last one, waits until something completes, a timer
+ * is due, io_wake is called, or wait_ms_max has passed (0: do not wait), then runs the callbacks of
+ * everything that completed. One system call where the backend allows it. */
 MUST_CHECK enum status io_turn(struct io *io, uint32_t wait_ms_max);
 
 /* The clocks as read at the start of the callbacks of this turn. */
@@ -69,9 +75,10 @@ struct io_listener {
     uint64_t accept_failures; /* EMFILE and kin: counted, backed off, retried */
 };
 
-/* Listens on a bound, listening, non-blocking descriptor (taken). */
+/* Listens on a bound, listening, non-blocking descriptor (taken; on failure it stays the caller's).
+ * TCP sockets accepted from it have TCP_NODELAY. */
 MUST_CHECK enum status io_listen(struct io *io, struct io_listener *listener, int descriptor);
-/* Stops and restarts accepting: for overload. */
+/* Stops and restarts accepting: for overload. What the kernel had accepted by then still comes. */
 void io_listener_pause(struct io_listener *listener);
 void io_listener_resume(struct io_listener *listener);
 /* Closes; `closed` runs from a later turn. */
@@ -79,7 +86,8 @@ void io_listener_close(struct io_listener *listener);
 
 /* ---- sockets ---- */
 
-/* A received buffer: valid until given back with io_buffer_return, which the owner must do exactly once. */
+/* A received buffer: valid until given back with io_buffer_return, which the owner must do exactly
+ * once. */
 struct io_buffer {
     const uint8_t *data;
     uint32_t size;
@@ -87,13 +95,15 @@ struct io_buffer {
 };
 
 struct io_socket_events {
-    /* STATUS_OK: `buffer` holds at least one byte and now belongs to the owner. STATUS_CLOSED: the peer will send no
-     * more. STATUS_SYSTEM: the socket broke. After anything but STATUS_OK nothing more is received. */
+    /* STATUS_OK: `buffer` holds at least one byte and now belongs to the owner. STATUS_CLOSED: the
+     * peer will send no more. STATUS_SYSTEM: the socket broke. After anything but STATUS_OK nothing
+     * more is received. */
     void (*received)(struct io_socket *socket, enum status status, struct io_buffer buffer);
     /* All of the last io_send went out (STATUS_OK), or it failed (STATUS_SYSTEM). */
     void (*sent)(struct io_socket *socket, enum status status);
     void (*connected)(struct io_socket *socket, enum status status);
-    /* No operation is in flight any more, the descriptor is closed: the memory may be freed. Last of all callbacks. */
+    /* No operation is in flight any more, the descriptor is closed: the memory may be freed. Last
+     * of all callbacks. */
     void (*closed)(struct io_socket *socket);
 };
 
@@ -105,7 +115,7 @@ struct io_socket {
     const struct io_socket_events *events;
     int descriptor;
     uint32_t generation;
-    uint16_t in_flight;     /* operations the kernel still holds */
+    uint16_t in_flight; /* operations the kernel still holds */
     uint8_t state;
     bool receiving, receive_wanted, sending, closing;
     uint16_t buffers_held;
@@ -113,30 +123,38 @@ struct io_socket {
     void *backend_data;
 };
 
-/* Adopts an accepted descriptor (taken). Receiving starts only with io_receive. */
+/* Adopts an accepted descriptor (taken; on failure it stays the caller's). Receiving starts only
+ * with io_receive. */
 MUST_CHECK enum status io_socket_open(struct io *io, struct io_socket *socket,
                                       const struct io_socket_events *events, int descriptor);
 
-/* Makes a stream socket (AF_INET, AF_INET6, AF_UNIX) and connects; `connected` follows. The address is copied. */
+/* Makes a stream socket (AF_INET, AF_INET6, AF_UNIX; TCP_NODELAY) and connects; `connected`
+ * follows, once. The address is copied. Receiving and sending may be asked for at once; they begin
+ * when connected. On failure (no descriptor is left) socket->error says why and no callback
+ * follows. After a failed `connected` only io_close is of use. */
 MUST_CHECK enum status io_connect(struct io *io, struct io_socket *socket,
                                   const struct io_socket_events *events,
                                   const struct sockaddr *address, socklen_t address_size);
 
-/* Keeps receiving until io_receive_pause. Both are cheap and idempotent. After a pause, buffers that were already on
- * their way may still arrive (at most buffers_per_socket_max are ever held by one socket). */
+/* Keeps receiving until io_receive_pause. Both are cheap and idempotent. After a pause nothing is
+ * received before the next io_receive: what was on its way waits inside io, outside the shared
+ * buffers. At most buffers_per_socket_max are ever held by one socket; receiving goes on when one
+ * is returned. */
 void io_receive(struct io_socket *socket);
 void io_receive_pause(struct io_socket *socket);
 void io_buffer_return(struct io_socket *socket, struct io_buffer buffer);
 
-/* Sends all of `count` (1 to IO_SEND_SPANS_MAX) spans, however short the kernel's writes are; one at a time per socket.
- * The bytes stay the caller's and must stay unchanged until `sent`; the spans array itself is copied. */
+/* Sends all of `count` (1 to IO_SEND_SPANS_MAX) spans, however short the kernel's writes are; one
+ * at a time per socket. The bytes stay the caller's and must stay unchanged until `sent`; the spans
+ * array itself is copied. */
 void io_send(struct io_socket *socket, const struct span *spans, size_t count);
 
-/* Half-close towards the peer, after what was sent. */
+/* Half-close towards the peer, after what was sent. Nothing can be sent afterwards. */
 void io_shutdown(struct io_socket *socket);
 
-/* Ends everything: pending operations are cancelled, `closed` follows from a later turn; no other callback runs after
- * this call except `closed`. Buffers still held must be returned before `closed` runs or within it. */
+/* Ends everything: pending operations are cancelled, `closed` follows from a later turn; no other
+ * callback runs after this call except `closed`. Buffers still held must be returned before
+ * `closed` runs or within it. */
 void io_close(struct io_socket *socket);
 
 /* ---- timers: a hashed wheel of our own, 1 ms grain, never early ---- */
