@@ -1,5 +1,5 @@
-/* What a listener's TLS is made of: our certificate, the client CAs, the CRL. Immutable once built and shared by all
- * workers; a reload builds another one. */
+/* What a listener's TLS is made of: our certificate, the client CAs, the CRL. Immutable once built
+ * and shared by all workers; a reload builds another one. */
 #ifndef POPGATE_TLS_CONTEXT_H
 #define POPGATE_TLS_CONTEXT_H
 
@@ -9,21 +9,24 @@
 #include <stdint.h>
 
 struct tls_context;
-struct tls_ticket_keys; /* rotating, shared by all contexts of a process so that a reload keeps sessions */
+struct tls_ticket_keys; /* rotating, shared by all contexts of a process so that a reload keeps
+                           sessions */
 
 struct tls_options {
-    const char *certificate_path; /* PEM chain */
-    const char *private_key_path; /* PEM */
-    const char *client_ca_path;   /* PEM, one or more */
-    const char *client_crl_path;  /* PEM; NULL or "": none */
-    int min_version_minor;        /* 3: TLS 1.3 only; 2: TLS 1.2 too */
-    bool http2;                   /* offer h2 beside http/1.1 */
+    const char *certificate_path;        /* PEM chain */
+    const char *private_key_path;        /* PEM */
+    const char *client_ca_path;          /* PEM, one or more */
+    const char *client_crl_path;         /* PEM; NULL or "": none */
+    int min_version_minor;               /* 3: TLS 1.3 only; 2: TLS 1.2 too */
+    bool http2;                          /* offer h2 beside http/1.1 */
     struct tls_ticket_keys *ticket_keys; /* borrowed; outlives every context */
-    uint64_t generation;          /* of the configuration: a session made under another one is checked again */
+    uint64_t
+        generation; /* of the configuration: a session made under another one is checked again */
 };
 
-/* STATUS_OK sets *context (owned by the caller, reference-counted). Otherwise `error` gets a sentence that names the
- * file and what is wrong with it: unreadable, not PEM, key and certificate do not match, expired, ... */
+/* STATUS_OK sets *context (owned by the caller, reference-counted). Otherwise `error` gets a
+ * sentence that names the file and what is wrong with it: unreadable, not PEM, key and certificate
+ * do not match, expired, ... */
 MUST_CHECK enum status tls_context_new(const struct tls_options *options,
                                        struct tls_context **context, char *error,
                                        size_t error_size);
@@ -32,8 +35,9 @@ void tls_context_release(struct tls_context *context);
 
 uint64_t tls_context_generation(const struct tls_context *context);
 
-/* The exact DNS names of our own certificate (no wildcards): the default public origins. Returns how many were
- * written; spans live as long as the context. *wildcard is set when the certificate has a wildcard name. */
+/* The exact DNS names of our own certificate (no wildcards): the default public origins. Returns
+ * how many were written; spans live as long as the context. *wildcard is set when the certificate
+ * has a wildcard name. */
 size_t tls_context_dns_names(const struct tls_context *context, struct span *names,
                              size_t names_max, bool *wildcard);
 

@@ -12,12 +12,13 @@
 
 /* Owned by the connection; immutable after the handshake. Spans point into it. */
 struct tls_peer {
-    uint8_t certificate_sha256[32]; /* of the DER: x5t#S256 (RFC 8705), x-forwarded-client-cert Hash */
+    uint8_t
+        certificate_sha256[32]; /* of the DER: x5t#S256 (RFC 8705), x-forwarded-client-cert Hash */
     int64_t not_before_s, not_after_s; /* of the leaf, checked again on every request */
-    struct span spiffe_id;          /* "spiffe://trust-domain/path", or empty */
-    struct span subject;            /* RFC 2253 text, escaped; empty for an empty subject */
-    struct span uri_san;            /* the one URI SAN, or empty */
-    struct span dns_sans[4];        /* the first ones, for x-forwarded-client-cert */
+    struct span spiffe_id;             /* "spiffe://trust-domain/path", or empty */
+    struct span subject;               /* RFC 2253 text, escaped; empty for an empty subject */
+    struct span uri_san;               /* the one URI SAN, or empty */
+    struct span dns_sans[4];           /* the first ones, for x-forwarded-client-cert */
     uint32_t dns_sans_count;
 };
 
