@@ -2,17 +2,17 @@
 
 /* Edges of request durations in nanoseconds: 50 us to 30 s. */
 static const uint64_t duration_bounds_ns[] = {
-    50000,      100000,     250000,     500000,      1000000,     2500000,
-    5000000,    10000000,   25000000,   50000000,    100000000,   250000000,
-    500000000,  1000000000, 2500000000, 5000000000,  10000000000, 30000000000,
+    50000,     100000,     250000,     500000,     1000000,     2500000,
+    5000000,   10000000,   25000000,   50000000,   100000000,   250000000,
+    500000000, 1000000000, 2500000000, 5000000000, 10000000000, 30000000000,
 };
 
 void proxy_metrics_init(struct proxy_metrics *metrics)
 {
     *metrics = (struct proxy_metrics){0};
     metrics->request_duration.bounds = duration_bounds_ns;
-    metrics->request_duration.bounds_count =
-        sizeof duration_bounds_ns / sizeof duration_bounds_ns[0];
+    metrics->request_duration.bounds_count = sizeof duration_bounds_ns /
+                                             sizeof duration_bounds_ns[0];
 }
 
 const char *proxy_outcome_label(enum proxy_outcome outcome)

@@ -1,5 +1,6 @@
-/* What one worker's proxy counts. Written by the worker, read by the admin thread, which adds the workers up
- * (base/metrics.h). Every label comes from a list here, so that a page printed from it cannot miss one. */
+/* What one worker's proxy counts. Written by the worker, read by the admin thread, which adds the
+ * workers up (base/metrics.h). Every label comes from a list here, so that a page printed from it
+ * cannot miss one. */
 #ifndef POPGATE_PROXY_METRICS_H
 #define POPGATE_PROXY_METRICS_H
 
@@ -7,13 +8,14 @@
 
 /* requests_total{outcome}: exactly one a request, also for what was never a request (malformed). */
 #define PROXY_OUTCOME_LIST(X)                                                                      \
-    X(ALLOWED, "allowed")               /* forwarded and answered by the service */                \
-    X(DENIED, "denied")                 /* auth said no: denials_total{check} says which check */  \
-    X(SHADOW_DENIED, "shadow_denied")   /* auth said no, forwarded all the same: mode shadow */    \
-    X(REJECTED, "rejected")             /* malformed, misdirected or over a limit */               \
-    X(UPSTREAM_ERROR, "upstream_error") /* allowed, and the service failed before or during the answer */ \
-    X(CLIENT_GONE, "client_gone")       /* the client left, or stalled, before it was done */      \
-    X(OVERLOADED, "overloaded")         /* a bound of our own: memory, descriptors */
+    X(ALLOWED, "allowed")             /* forwarded and answered by the service */                  \
+    X(DENIED, "denied")               /* auth said no: denials_total{check} says which check */    \
+    X(SHADOW_DENIED, "shadow_denied") /* auth said no, forwarded all the same: mode shadow */      \
+    X(REJECTED, "rejected")           /* malformed, misdirected or over a limit */                 \
+    X(UPSTREAM_ERROR,                                                                              \
+      "upstream_error") /* allowed, and the service failed before or during the answer */          \
+    X(CLIENT_GONE, "client_gone") /* the client left, or stalled, before it was done */            \
+    X(OVERLOADED, "overloaded")   /* a bound of our own: memory, descriptors */
 
 enum proxy_outcome {
 #define X(name, label) PROXY_OUTCOME_##name,
@@ -40,13 +42,13 @@ enum proxy_handshake {
 #define PROXY_UPSTREAM_ERROR_LIST(X)                                                               \
     X(REFUSED, "refused")                                                                          \
     X(CONNECT_TIMEOUT, "connect_timeout")                                                          \
-    X(SEND, "send")                 /* stopped reading the request */                              \
-    X(CLOSED, "closed")             /* closed before a whole head */                               \
+    X(SEND, "send")     /* stopped reading the request */                                          \
+    X(CLOSED, "closed") /* closed before a whole head */                                           \
     X(HEAD_TIMEOUT, "head_timeout")                                                                \
-    X(ILLEGAL, "illegal")           /* a head or framing that is not HTTP/1.1 */                   \
-    X(CUT, "cut")                   /* closed in the middle of a body */                           \
+    X(ILLEGAL, "illegal") /* a head or framing that is not HTTP/1.1 */                             \
+    X(CUT, "cut")         /* closed in the middle of a body */                                     \
     X(BODY_TIMEOUT, "body_timeout")                                                                \
-    X(DESCRIPTORS, "descriptors")   /* no socket to be had on this machine */
+    X(DESCRIPTORS, "descriptors") /* no socket to be had on this machine */
 
 enum proxy_upstream_error {
 #define X(name, label) PROXY_UPSTREAM_ERROR_##name,
@@ -87,8 +89,8 @@ struct proxy_metrics {
     counter limits_hit[PROXY_LIMITS];
     counter connections_downstream, connections_upstream; /* gauges: open now */
     counter upstream_connects, upstream_reuses, upstream_retries;
-    counter bytes_from_client, bytes_to_client;           /* body bytes, before TLS */
-    struct histogram request_duration;                    /* nanoseconds: head complete to last byte of the answer */
+    counter bytes_from_client, bytes_to_client; /* body bytes, before TLS */
+    struct histogram request_duration; /* nanoseconds: head complete to last byte of the answer */
 };
 
 void proxy_metrics_init(struct proxy_metrics *metrics);

@@ -1,0 +1,27 @@
+/* Answers the gate makes itself: a status, header fields, and a small JSON body that says why. */
+#ifndef POPGATE_PROXY_ANSWER_H
+#define POPGATE_PROXY_ANSWER_H
+
+#include "auth/checks.h"
+#include "base/span.h"
+#include "http/http1.h"
+
+struct answer {
+    uint16_t status;
+    struct span headers;     /* whole lines, each with CRLF; may be empty */
+    const char *error;       /* a member of the body; NULL: none */
+    const char *description; /* fixed words, without quotes and backslashes */
+    bool close;              /* the connection must not go on */
+};
+
+/* The OAuth error code of an answer; NULL where the answer carries none. */
+const char *answer_error_of(enum auth_answer answer);
+
+/* The JSON body: {"error":"...","error_description":"..."}. */
+void answer_write_body(struct http1_writer *writer, const struct answer *answer);
+
+/* The whole HTTP/1.1 answer. `head_request`: without the body, its length named all the same. */
+void answer_write_http1(struct http1_writer *writer, const struct answer *answer, bool keep_alive,
+                        bool head_request);
+
+#endif

@@ -1,0 +1,78 @@
+/* The state of one proxy, for the files of src/proxy alone. */
+#ifndef POPGATE_PROXY_CORE_H
+#define POPGATE_PROXY_CORE_H
+
+#include "base/buffer.h"
+#include "http/message.h"
+#include "proxy/limits.h"
+#include "proxy/proxy.h"
+
+#include <stddef.h>
+
+#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+
+struct downstream;
+struct exchange;
+struct upstream;
+
+struct proxy_listener {
+    struct io_listener listener;
+    struct proxy *proxy;
+    bool open;
+};
+
+/* Idle upstream connections, the last one used first. */
+struct upstream_pool {
+    struct upstream *newest, *oldest;
+    size_t count;
+};
+
+struct proxy {
+    struct io *io;
+    struct log *log;
+    const struct proxy_settings *settings;
+    struct tls_context *tls;
+    struct auth_worker *auth;
+
+    struct chunk_pool chunks;
+    struct slab downstreams, exchanges, upstreams, inputs;
+
+    struct downstream *connections; /* all open ones, doubly linked */
+    size_t connections_count;
+    struct upstream *upstreams_open; /* all open ones, doubly linked */
+    size_t upstreams_count;
+    struct upstream_pool pool;
+    uint64_t upstream_epoch;              /* counts changes of the service's address */
+    struct downstream *dirty_downstreams; /* have bytes to send */
+    struct upstream *dirty_upstreams;
+    struct exchange *finished; /* freed at the end of the turn */
+
+    /* Plaintext on its way into one TLS record of `record_owner`. */
+    struct downstream *record_owner;
+    size_t record_size;
+    uint8_t record[PROXY_RECORD_BYTES];
+    uint8_t plain[PROXY_RECORD_BYTES]; /* what tls_read gives, consumed before the next read */
+
+    char *head_text; /* a head under construction */
+    size_t head_text_bytes;
+    struct http_head response; /* the answer's head while it is being handled */
+    uint64_t random_state;     /* for trace ids */
+
+    struct proxy_listener listeners[PROXY_LISTENERS_MAX];
+    size_t listeners_count, listeners_open;
+    bool accepting_paused;
+    bool draining;
+    struct io_timer drain_timer;
+
+    struct proxy_metrics metrics;
+};
+
+static inline void proxy_count_limit(struct proxy *proxy, enum proxy_limit limit)
+{
+    counter_add(&proxy->metrics.limits_hit[limit], 1);
+}
+
+/* A connection is gone: accepting may go on. */
+void proxy_connection_freed(struct proxy *proxy);
+
+#endif

@@ -1,0 +1,503 @@
+#include "proxy/downstream.h"
+
+#include "proxy/core.h"
+
+#include <assert.h>
+#include <unistd.h>
+
+/* ---- lists ---- */
+
+static void link_open(struct downstream *downstream)
+{
+    struct proxy *proxy = downstream->proxy;
+    downstream->next = proxy->connections;
+    if (downstream->next != NULL) {
+        downstream->next->previous = downstream;
+    }
+    proxy->connections = downstream;
+    proxy->connections_count++;
+    counter_set(&proxy->metrics.connections_downstream, proxy->connections_count);
+}
+
+static void unlink_open(struct downstream *downstream)
+{
+    struct proxy *proxy = downstream->proxy;
+    if (downstream->previous != NULL) {
+        downstream->previous->next = downstream->next;
+    } else {
+        proxy->connections = downstream->next;
+    }
+    if (downstream->next != NULL) {
+        downstream->next->previous = downstream->previous;
+    }
+    proxy->connections_count--;
+    counter_set(&proxy->metrics.connections_downstream, proxy->connections_count);
+}
+
+static void mark_dirty(struct downstream *downstream)
+{
+    if (!downstream->dirty && downstream->state != DOWNSTREAM_CLOSING) {
+        downstream->dirty = true;
+        downstream->dirty_next = downstream->proxy->dirty_downstreams;
+        downstream->proxy->dirty_downstreams = downstream;
+    }
+}
+
+/* ---- timers ---- */
+
+void downstream_set_timer(struct downstream *downstream, enum downstream_timer kind,
+                          uint32_t delay_ms)
+{
+    bool restarts = kind == DOWNSTREAM_TIMER_IDLE || kind == DOWNSTREAM_TIMER_BODY;
+    if (kind == downstream->timer_kind && !restarts) {
+        return;
+    }
+    downstream->timer_kind = kind;
+    if (kind == DOWNSTREAM_TIMER_NONE) {
+        io_timer_cancel(downstream->proxy->io, &downstream->timer);
+    } else {
+        io_timer_set(downstream->proxy->io, &downstream->timer, delay_ms);
+    }
+}
+
+static void count_handshake(struct downstream *downstream, enum proxy_handshake result)
+{
+    bool resumed = result == PROXY_HANDSHAKE_OK && tls_connection_resumed(downstream->tls);
+    counter_add(&downstream->proxy->metrics.handshakes[result][resumed], 1);
+}
+
+static void timer_fired(struct io_timer *timer)
+{
+    struct downstream *downstream = CONTAINER_OF(timer, struct downstream, timer);
+    uint8_t kind = downstream->timer_kind;
+    downstream->timer_kind = DOWNSTREAM_TIMER_NONE;
+    if (kind == DOWNSTREAM_TIMER_HANDSHAKE) {
+        proxy_count_limit(downstream->proxy, PROXY_LIMIT_HANDSHAKE);
+        count_handshake(downstream, PROXY_HANDSHAKE_TIMEOUT);
+        downstream_close(downstream, DOWNSTREAM_END_NOW);
+    } else if (kind == DOWNSTREAM_TIMER_LINGER) {
+        downstream_close(downstream, DOWNSTREAM_END_NOW);
+    } else {
+        h1_timeout(downstream, kind);
+    }
+}
+
+/* The client takes nothing of what we send. */
+static void write_timer_fired(struct io_timer *timer)
+{
+    struct downstream *downstream = CONTAINER_OF(timer, struct downstream, write_timer);
+    proxy_count_limit(downstream->proxy, PROXY_LIMIT_BODY_PROGRESS);
+    h1_end(downstream, "the client does not read its answer");
+    downstream_close(downstream, DOWNSTREAM_END_NOW);
+}
+
+/* ---- writing ---- */
+
+/* Encrypts what was gathered. The bound of `out` is over anything that pausing in time lets
+ * through, so meeting it means that the worker's chunks are used up. */
+static void flush_record(struct proxy *proxy)
+{
+    struct downstream *downstream = proxy->record_owner;
+    struct span plain = span_make(proxy->record, proxy->record_size);
+    proxy->record_owner = NULL;
+    proxy->record_size = 0;
+    while (downstream != NULL && plain.size > 0) {
+        size_t taken = 0;
+        if (tls_write(downstream->tls, plain, &taken) != STATUS_OK) {
+            proxy_count_limit(proxy, PROXY_LIMIT_BUFFERS);
+            h1_end(downstream, "the worker's buffers are used up");
+            downstream_close(downstream, DOWNSTREAM_END_NOW);
+            return;
+        }
+        plain = span_after(plain, taken);
+        mark_dirty(downstream);
+    }
+}
+
+void downstream_write(struct downstream *downstream, struct span plain)
+{
+    struct proxy *proxy = downstream->proxy;
+    while (plain.size > 0) {
+        if (downstream->state != DOWNSTREAM_OPEN) {
+            return; /* closed under the writer's feet: it will hear of it */
+        }
+        if (proxy->record_owner != downstream) {
+            flush_record(proxy);
+            proxy->record_owner = downstream;
+        }
+        size_t room = PROXY_RECORD_BYTES - proxy->record_size;
+        size_t size = plain.size < room ? plain.size : room;
+        memcpy(proxy->record + proxy->record_size, plain.data, size);
+        proxy->record_size += size;
+        plain = span_after(plain, size);
+        if (proxy->record_size == PROXY_RECORD_BYTES) {
+            flush_record(proxy);
+        }
+    }
+}
+
+size_t downstream_waiting(const struct downstream *downstream)
+{
+    const struct proxy *proxy = downstream->proxy;
+    return downstream->out.size + (proxy->record_owner == downstream ? proxy->record_size : 0);
+}
+
+static void end_step(struct downstream *downstream);
+
+static void flush(struct downstream *downstream)
+{
+    if (downstream->state == DOWNSTREAM_CLOSING || downstream->sending > 0) {
+        return;
+    }
+    if (downstream->out.size == 0) {
+        end_step(downstream);
+        return;
+    }
+    struct span spans[PROXY_SEND_SPANS];
+    size_t count = buffer_peek(&downstream->out, spans, PROXY_SEND_SPANS);
+    for (size_t i = 0; i < count; i++) {
+        downstream->sending += spans[i].size;
+    }
+    io_send(&downstream->socket, spans, count);
+    io_timer_set(downstream->proxy->io, &downstream->write_timer,
+                 downstream->proxy->settings->timeouts.body_progress_ms);
+}
+
+void downstream_flush_all(struct proxy *proxy)
+{
+    flush_record(proxy);
+    while (proxy->dirty_downstreams != NULL) {
+        struct downstream *downstream = proxy->dirty_downstreams;
+        proxy->dirty_downstreams = downstream->dirty_next;
+        downstream->dirty = false;
+        flush(downstream);
+    }
+}
+
+static void on_sent(struct io_socket *socket, enum status status)
+{
+    struct downstream *downstream = (struct downstream *)socket;
+    size_t sent = downstream->sending;
+    downstream->sending = 0;
+    io_timer_cancel(downstream->proxy->io, &downstream->write_timer);
+    if (status != STATUS_OK) {
+        h1_end(downstream, "the client closed the connection");
+        downstream_close(downstream, DOWNSTREAM_END_NOW);
+        return;
+    }
+    buffer_consume(&downstream->out, sent);
+    if (downstream->out.size > 0 || downstream->state == DOWNSTREAM_FLUSHING) {
+        mark_dirty(downstream);
+    }
+    if (downstream->state == DOWNSTREAM_OPEN) {
+        h1_room(downstream);
+    }
+}
+
+/* ---- ending ---- */
+
+static void close_now(struct downstream *downstream)
+{
+    struct proxy *proxy = downstream->proxy;
+    if (proxy->record_owner == downstream) {
+        proxy->record_owner = NULL;
+        proxy->record_size = 0;
+    }
+    downstream->state = DOWNSTREAM_CLOSING;
+    io_timer_cancel(proxy->io, &downstream->timer);
+    io_timer_cancel(proxy->io, &downstream->write_timer);
+    io_close(&downstream->socket);
+}
+
+/* FLUSHING with nothing left to send: the next step of the end. */
+static void end_step(struct downstream *downstream)
+{
+    if (downstream->state != DOWNSTREAM_FLUSHING) {
+        return;
+    }
+    if (downstream->end == DOWNSTREAM_END_CUT || downstream->peer_closed) {
+        close_now(downstream);
+        return;
+    }
+    downstream->state = DOWNSTREAM_LINGERING;
+    io_shutdown(&downstream->socket);
+    downstream_receive(downstream, true);
+    downstream_set_timer(downstream, DOWNSTREAM_TIMER_LINGER, PROXY_LINGER_MS);
+}
+
+void downstream_close(struct downstream *downstream, enum downstream_end end)
+{
+    if (downstream->state == DOWNSTREAM_CLOSING) {
+        return;
+    }
+    h1_end(downstream, "the connection was closed");
+    if (end == DOWNSTREAM_END_NOW) {
+        close_now(downstream);
+        return;
+    }
+    if (downstream->state == DOWNSTREAM_FLUSHING || downstream->state == DOWNSTREAM_LINGERING) {
+        return;
+    }
+    if (downstream->proxy->record_owner == downstream) {
+        flush_record(downstream->proxy);
+        if (downstream->state == DOWNSTREAM_CLOSING) {
+            return;
+        }
+    }
+    if (end == DOWNSTREAM_END_CLEAN) {
+        tls_shutdown(downstream->tls);
+    }
+    downstream->end = (uint8_t)end;
+    downstream->state = DOWNSTREAM_FLUSHING;
+    downstream_set_timer(downstream, DOWNSTREAM_TIMER_NONE, 0);
+    mark_dirty(downstream); /* the end of the turn flushes, or takes the next step */
+}
+
+static void on_closed(struct io_socket *socket)
+{
+    struct downstream *downstream = (struct downstream *)socket;
+    struct proxy *proxy = downstream->proxy;
+    assert(!downstream->dirty && downstream->h1.exchange == NULL);
+    unlink_open(downstream);
+    tls_connection_free(downstream->tls);
+    buffer_clear(&downstream->out);
+    slab_give(&proxy->downstreams, downstream);
+    proxy_connection_freed(proxy);
+}
+
+/* ---- reading ---- */
+
+void downstream_receive(struct downstream *downstream, bool wanted)
+{
+    if (downstream->receiving == wanted || downstream->state == DOWNSTREAM_CLOSING) {
+        return;
+    }
+    downstream->receiving = wanted;
+    if (wanted) {
+        io_receive(&downstream->socket);
+    } else {
+        io_receive_pause(&downstream->socket);
+    }
+}
+
+static void tls_failed(struct downstream *downstream)
+{
+    struct log_line line;
+    log_begin(&line, downstream->proxy->log, LOG_WARN, "tls");
+    log_string(&line, "reason", tls_connection_failure(downstream->tls));
+    log_end(&line);
+    mark_dirty(downstream);
+    h1_end(downstream, "TLS failed");
+    downstream_close(downstream, DOWNSTREAM_END_ALERT);
+}
+
+/* What was judged by another configuration's rules is judged again, also when the reload came
+ * between the first bytes and the end of the handshake. */
+static bool accepted_now(struct downstream *downstream)
+{
+    struct proxy *proxy = downstream->proxy;
+    uint64_t generation = tls_context_generation(proxy->tls);
+    if (downstream->tls_generation == generation) {
+        return true;
+    }
+    downstream->tls_generation = generation;
+    return tls_connection_reverify(downstream->tls, proxy->tls, io_now(proxy->io)) == STATUS_OK;
+}
+
+static void handshake(struct downstream *downstream)
+{
+    struct proxy *proxy = downstream->proxy;
+    enum status status = tls_handshake(downstream->tls, io_now(proxy->io));
+    if (downstream->out.size > 0) {
+        mark_dirty(downstream);
+    }
+    if (status == STATUS_AGAIN) {
+        return;
+    }
+    if (status != STATUS_OK || !accepted_now(downstream)) {
+        count_handshake(downstream, PROXY_HANDSHAKE_REFUSED);
+        tls_failed(downstream);
+        return;
+    }
+    count_handshake(downstream, PROXY_HANDSHAKE_OK);
+    downstream->state = DOWNSTREAM_OPEN;
+    h1_open(downstream);
+}
+
+/* Everything that was received is decrypted at once and belongs to h1: io's buffers are never held.
+ */
+static void decrypt(struct downstream *downstream)
+{
+    struct proxy *proxy = downstream->proxy;
+    while (downstream->state == DOWNSTREAM_OPEN) {
+        size_t got = 0;
+        enum status status = tls_read(downstream->tls,
+                                      (struct span_mut){proxy->plain, sizeof proxy->plain}, &got);
+        if (downstream->out.size > 0) {
+            mark_dirty(downstream);
+        }
+        if (status == STATUS_AGAIN) {
+            return;
+        }
+        if (status == STATUS_CLOSED) {
+            downstream->peer_closed = true;
+            h1_client_done(downstream);
+            return;
+        }
+        if (status != STATUS_OK) {
+            tls_failed(downstream);
+            return;
+        }
+        h1_received(downstream, span_make(proxy->plain, got));
+    }
+}
+
+/* The client's stream ended. Without close_notify before it, it is a cut: what it asked for is
+ * given up. */
+static void stream_ended(struct downstream *downstream)
+{
+    bool clean = downstream->peer_closed;
+    downstream->peer_closed = true;
+    downstream->receiving = false;
+    switch (downstream->state) {
+    case DOWNSTREAM_HANDSHAKE:
+        count_handshake(downstream, PROXY_HANDSHAKE_CLOSED);
+        downstream_close(downstream, DOWNSTREAM_END_NOW);
+        break;
+    case DOWNSTREAM_OPEN:
+        if (!clean) {
+            h1_end(downstream, "the client closed the connection");
+            downstream_close(downstream, DOWNSTREAM_END_NOW);
+        }
+        break;
+    case DOWNSTREAM_LINGERING:
+        downstream_close(downstream, DOWNSTREAM_END_NOW);
+        break;
+    default:
+        break; /* flushing goes on: the client may still read */
+    }
+}
+
+static void drop(struct downstream *downstream, size_t size)
+{
+    downstream->lingered_bytes += (uint32_t)size;
+    if (downstream->lingered_bytes > PROXY_LINGER_BYTES_MAX) {
+        downstream_close(downstream, DOWNSTREAM_END_NOW);
+    }
+}
+
+static void on_received(struct io_socket *socket, enum status status, struct io_buffer buffer)
+{
+    struct downstream *downstream = (struct downstream *)socket;
+    if (status != STATUS_OK) {
+        if (status == STATUS_SYSTEM && downstream->state != DOWNSTREAM_HANDSHAKE) {
+            downstream_close(downstream, DOWNSTREAM_END_NOW);
+        } else {
+            stream_ended(downstream);
+        }
+        return;
+    }
+    bool reading = downstream->state == DOWNSTREAM_HANDSHAKE ||
+                   (downstream->state == DOWNSTREAM_OPEN && !downstream->peer_closed);
+    if (reading) {
+        tls_input(downstream->tls, span_make(buffer.data, buffer.size));
+        if (downstream->state == DOWNSTREAM_HANDSHAKE) {
+            handshake(downstream);
+        }
+        decrypt(downstream);
+    } else {
+        drop(downstream, buffer.size);
+    }
+    io_buffer_return(socket, buffer);
+}
+
+static const struct io_socket_events events = {
+    .received = on_received,
+    .sent = on_sent,
+    .closed = on_closed,
+};
+
+/* ---- beginning ---- */
+
+static struct downstream *make(struct proxy *proxy)
+{
+    struct downstream *downstream = slab_take(&proxy->downstreams);
+    if (downstream == NULL) {
+        return NULL;
+    }
+    *downstream = (struct downstream){.proxy = proxy, .state = DOWNSTREAM_HANDSHAKE};
+    downstream->timer.fired = timer_fired;
+    downstream->write_timer.fired = write_timer_fired;
+    buffer_init(&downstream->out, &proxy->chunks);
+    h1_init(&downstream->h1, proxy);
+    downstream->tls_generation = tls_context_generation(proxy->tls);
+    downstream->tls = tls_connection_new(proxy->tls, &downstream->out, PROXY_OUT_MAX);
+    if (downstream->tls == NULL) {
+        slab_give(&proxy->downstreams, downstream);
+        return NULL;
+    }
+    return downstream;
+}
+
+void downstream_accept(struct proxy *proxy, int descriptor)
+{
+    if (proxy->connections_count >= proxy->settings->connections_max) {
+        proxy_count_limit(proxy, PROXY_LIMIT_CONNECTIONS);
+        close(descriptor);
+        return;
+    }
+    struct downstream *downstream = make(proxy);
+    if (downstream == NULL) {
+        proxy_count_limit(proxy, PROXY_LIMIT_BUFFERS);
+        close(descriptor);
+        return;
+    }
+    if (io_socket_open(proxy->io, &downstream->socket, &events, descriptor) != STATUS_OK) {
+        tls_connection_free(downstream->tls);
+        slab_give(&proxy->downstreams, downstream);
+        close(descriptor);
+        return;
+    }
+    link_open(downstream);
+    downstream_set_timer(downstream, DOWNSTREAM_TIMER_HANDSHAKE,
+                         proxy->settings->timeouts.handshake_ms);
+    downstream_receive(downstream, true);
+}
+
+/* ---- all of them ---- */
+
+void downstream_reverify_all(struct proxy *proxy)
+{
+    struct downstream *next;
+    for (struct downstream *one = proxy->connections; one != NULL; one = next) {
+        next = one->next;
+        if (one->state == DOWNSTREAM_OPEN && !accepted_now(one)) {
+            log_message(proxy->log, LOG_WARN, "reverify", "an open connection was closed: %s",
+                        tls_connection_failure(one->tls));
+            h1_end(one, "the client certificate is no longer accepted");
+            downstream_close(one, DOWNSTREAM_END_CUT);
+        }
+    }
+}
+
+void downstream_drain_all(struct proxy *proxy)
+{
+    for (struct downstream *one = proxy->connections; one != NULL; one = one->next) {
+        if (one->state == DOWNSTREAM_OPEN) {
+            h1_drain(one);
+        }
+    }
+}
+
+void downstream_cut_all(struct proxy *proxy)
+{
+    struct downstream *next;
+    for (struct downstream *one = proxy->connections; one != NULL; one = next) {
+        next = one->next;
+        if (one->state != DOWNSTREAM_CLOSING) {
+            proxy_count_limit(proxy, PROXY_LIMIT_DRAIN);
+            h1_end(one, "the drain timeout ran out");
+            downstream_close(one, DOWNSTREAM_END_NOW);
+        }
+    }
+}

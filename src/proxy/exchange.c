@@ -1,0 +1,496 @@
+#include "proxy/exchange.h"
+
+#include "proxy/access_log.h"
+#include "proxy/core.h"
+#include "proxy/origin.h"
+#include "proxy/request_head.h"
+#include "proxy/upstream.h"
+
+#include <assert.h>
+
+struct exchange *exchange_new(struct proxy *proxy, const struct exchange_client *client,
+                              void *owner)
+{
+    struct exchange *exchange = slab_take(&proxy->exchanges);
+    if (exchange == NULL) {
+        return NULL;
+    }
+    memset(exchange, 0, offsetof(struct exchange, check));
+    exchange->check.denial = AUTH_DENIAL_NONE;
+    exchange->check.outcome = AUTH_DENIED;
+    exchange->check.detail[0] = '\0';
+    exchange->proxy = proxy;
+    exchange->client = client;
+    exchange->owner = owner;
+    exchange->started_ns = io_now(proxy->io)->boot_ns;
+    return exchange;
+}
+
+void exchange_discard(struct exchange *exchange)
+{
+    slab_give(&exchange->proxy->exchanges, exchange);
+}
+
+void exchange_free_finished(struct proxy *proxy)
+{
+    while (proxy->finished != NULL) {
+        struct exchange *exchange = proxy->finished;
+        proxy->finished = exchange->next;
+        slab_give(&proxy->exchanges, exchange);
+    }
+}
+
+/* ---- the end: counted, logged, everything given back, before the owner hears of it ---- */
+
+static void finish(struct exchange *exchange, enum proxy_outcome outcome)
+{
+    struct proxy *proxy = exchange->proxy;
+    assert(!exchange->over);
+    exchange->over = true;
+    exchange->outcome = outcome;
+    counter_add(&proxy->metrics.requests[outcome], 1);
+    counter_add(&proxy->metrics.bytes_from_client, exchange->bytes_in);
+    counter_add(&proxy->metrics.bytes_to_client, exchange->bytes_out);
+    histogram_record(&proxy->metrics.request_duration,
+                     io_now(proxy->io)->boot_ns - exchange->started_ns);
+    access_log_write(exchange);
+    if (exchange->submitted) {
+        if (exchange->deciding) {
+            auth_cancel(proxy->auth, &exchange->check);
+        } else {
+            auth_release(proxy->auth, &exchange->check);
+        }
+    }
+    exchange->next = proxy->finished;
+    proxy->finished = exchange;
+}
+
+static void leave_upstream(struct exchange *exchange)
+{
+    struct upstream *upstream = exchange->upstream;
+    exchange->upstream = NULL;
+    if (upstream != NULL) {
+        upstream_abandon(upstream);
+    }
+}
+
+static void answer_with(struct exchange *exchange, enum proxy_outcome outcome,
+                        const struct answer *answer)
+{
+    leave_upstream(exchange);
+    exchange->status = answer->status;
+    finish(exchange, outcome);
+    exchange->client->answer_made(exchange, answer);
+}
+
+static void cut(struct exchange *exchange, enum proxy_outcome outcome)
+{
+    leave_upstream(exchange);
+    finish(exchange, outcome);
+    exchange->client->answer_cut(exchange);
+}
+
+/* Whatever can still be said is said: an answer if none has begun, else a cut. */
+static void give_up(struct exchange *exchange, enum proxy_outcome outcome,
+                    const struct answer *answer)
+{
+    if (exchange->answer_begun) {
+        cut(exchange, outcome);
+    } else {
+        answer_with(exchange, outcome, answer);
+    }
+}
+
+static void give_up_overloaded(struct exchange *exchange, const char *reason)
+{
+    exchange->reason = reason;
+    give_up(exchange, PROXY_OUTCOME_OVERLOADED,
+            &(struct answer){.status = 503,
+                             .headers = SPAN_LITERAL("retry-after: 1\r\n"),
+                             .error = "temporarily_unavailable",
+                             .description = "the gate is overloaded",
+                             .close = true});
+}
+
+void exchange_client_gone(struct exchange *exchange, const char *reason)
+{
+    leave_upstream(exchange);
+    exchange->reason = reason;
+    finish(exchange, PROXY_OUTCOME_CLIENT_GONE);
+}
+
+static const char *error_word(uint16_t status)
+{
+    switch (status) {
+    case 408:
+        return "request_timeout";
+    case 413:
+        return "content_too_large";
+    case 421:
+        return "misdirected_request";
+    case 431:
+        return "header_fields_too_large";
+    default:
+        return "invalid_request";
+    }
+}
+
+static void count_refusal(struct proxy *proxy, const struct http_refusal *refusal)
+{
+    if (refusal->status == 413) {
+        proxy_count_limit(proxy, PROXY_LIMIT_BODY_BYTES);
+    } else if (refusal->status == 431 || refusal->status == 414) {
+        proxy_count_limit(proxy, PROXY_LIMIT_HEAD_BYTES);
+    }
+}
+
+void exchange_reject(struct exchange *exchange, const struct http_refusal *refusal)
+{
+    count_refusal(exchange->proxy, refusal);
+    exchange->reason = refusal->reason;
+    give_up(exchange, PROXY_OUTCOME_REJECTED,
+            &(struct answer){.status = refusal->status,
+                             .error = error_word(refusal->status),
+                             .description = refusal->reason,
+                             .close = true});
+}
+
+void exchange_body_failed(struct exchange *exchange, const struct http_refusal *refusal)
+{
+    exchange_reject(exchange, refusal);
+}
+
+/* ---- the decision ---- */
+
+static void deny(struct exchange *exchange, bool close)
+{
+    struct proxy *proxy = exchange->proxy;
+    const struct auth_check *check = &exchange->check;
+    char headers[AUTH_CHALLENGE_BYTES_MAX];
+    size_t size = auth_challenge(proxy->auth, check, io_now(proxy->io), headers, sizeof headers);
+    answer_with(exchange, PROXY_OUTCOME_DENIED,
+                &(struct answer){.status = check->http_status,
+                                 .headers = span_make(headers, size),
+                                 .error = answer_error_of(auth_denial_answer(check->denial)),
+                                 .description = auth_denial_description(check->denial),
+                                 .close = close});
+}
+
+static struct request_facts facts_of(const struct exchange *exchange)
+{
+    struct proxy *proxy = exchange->proxy;
+    const struct proxy_settings *settings = proxy->settings;
+    bool verified = exchange->submitted && exchange->check.outcome == AUTH_ALLOWED;
+    return (struct request_facts){
+        .peer = exchange->peer,
+        .identity = verified ? &exchange->check.identity : NULL,
+        .shadow_check = exchange->shadow_denied ? auth_denial_label(exchange->check.denial) : NULL,
+        .own_uri = settings->own_uri,
+        .forward_credentials = settings->forward_credentials || settings->auth->mode == AUTH_OFF,
+        .random_state = &proxy->random_state,
+    };
+}
+
+static void answer_upstream_error(struct exchange *exchange, enum proxy_upstream_error kind)
+{
+    static const char *const descriptions[] = {
+        [PROXY_UPSTREAM_ERROR_REFUSED] = "the service refused the connection",
+        [PROXY_UPSTREAM_ERROR_CONNECT_TIMEOUT] = "the service did not accept in time",
+        [PROXY_UPSTREAM_ERROR_SEND] = "the service stopped reading the request",
+        [PROXY_UPSTREAM_ERROR_CLOSED] = "the service closed without an answer",
+        [PROXY_UPSTREAM_ERROR_HEAD_TIMEOUT] = "the service did not answer in time",
+        [PROXY_UPSTREAM_ERROR_ILLEGAL] = "the service's answer is not HTTP/1.1",
+        [PROXY_UPSTREAM_ERROR_CUT] = "the service closed in the middle of its answer",
+        [PROXY_UPSTREAM_ERROR_BODY_TIMEOUT] = "the service made no progress",
+        [PROXY_UPSTREAM_ERROR_DESCRIPTORS] = "no connection to the service can be made",
+    };
+    bool slow = kind == PROXY_UPSTREAM_ERROR_CONNECT_TIMEOUT ||
+                kind == PROXY_UPSTREAM_ERROR_HEAD_TIMEOUT ||
+                kind == PROXY_UPSTREAM_ERROR_BODY_TIMEOUT;
+    if (exchange->reason == NULL) {
+        exchange->reason = descriptions[kind];
+    }
+    give_up(exchange, PROXY_OUTCOME_UPSTREAM_ERROR,
+            &(struct answer){.status = slow ? 504 : 502,
+                             .error = slow ? "gateway_timeout" : "bad_gateway",
+                             .description = descriptions[kind]});
+}
+
+/* Binds an upstream; false: the exchange is over. */
+static bool connect_upstream(struct exchange *exchange, bool fresh)
+{
+    struct proxy *proxy = exchange->proxy;
+    enum proxy_upstream_error kind;
+    exchange->upstream = upstream_acquire(proxy, exchange, fresh, &kind);
+    if (exchange->upstream != NULL) {
+        return true;
+    }
+    counter_add(&proxy->metrics.upstream_errors[kind], 1);
+    proxy_count_limit(proxy, PROXY_LIMIT_DESCRIPTORS);
+    give_up_overloaded(exchange, "no connection to the service can be made");
+    return false;
+}
+
+static void forward(struct exchange *exchange)
+{
+    struct proxy *proxy = exchange->proxy;
+    struct http1_writer writer;
+    http1_writer_init(&writer, proxy->head_text, proxy->head_text_bytes);
+    struct request_facts facts = facts_of(exchange);
+    enum status status = request_head_write(&writer, &exchange->request, &facts);
+    if (status == STATUS_TOO_LARGE) {
+        exchange_reject(exchange, &(struct http_refusal){431, "the head to forward is too large"});
+        return;
+    }
+    if (status != STATUS_OK) {
+        give_up_overloaded(exchange, "an identity value is not fit for a header");
+        return;
+    }
+    if (facts.identity != NULL) {
+        exchange->success_fields_size = auth_success_fields(
+            proxy->auth, &exchange->check, io_now(proxy->io), exchange->success_fields,
+            sizeof exchange->success_fields);
+    }
+    exchange->forwarded_ns = io_now(proxy->io)->boot_ns;
+    if (!connect_upstream(exchange, false)) {
+        return;
+    }
+    if (upstream_write(exchange->upstream, span_make(writer.data, writer.size)) != STATUS_OK) {
+        proxy_count_limit(proxy, PROXY_LIMIT_BUFFERS);
+        give_up_overloaded(exchange, "the worker's buffers are used up");
+        return;
+    }
+    if (exchange->body_complete) {
+        upstream_request_end(exchange->upstream);
+    } else {
+        exchange->client->body_wanted(exchange);
+    }
+}
+
+void exchange_decided(struct exchange *exchange)
+{
+    exchange->deciding = false;
+    if (exchange->over) {
+        return; /* the client left between the batch and here */
+    }
+    const struct auth_check *check = &exchange->check;
+    if (check->outcome == AUTH_ALLOWED) {
+        forward(exchange);
+        return;
+    }
+    /* Shadow mode enforces mutual TLS, so a certificate that has expired is not waved through. */
+    bool certificate = check->denial == AUTH_DENIAL_CERTIFICATE_EXPIRED;
+    if (exchange->proxy->settings->auth->mode == AUTH_SHADOW && !certificate) {
+        exchange->shadow_denied = true;
+        forward(exchange);
+        return;
+    }
+    deny(exchange, certificate);
+}
+
+static void submit(struct exchange *exchange)
+{
+    struct proxy *proxy = exchange->proxy;
+    const struct http_head *head = &exchange->request;
+    struct auth_request request = {
+        .method = head->method,
+        .authority = head->uri.authority,
+        .path = head->uri.path,
+        .authorization_count = head->authorization_count,
+        .dpop_count = head->dpop_count,
+        .authorization = head->authorization,
+        .dpop = head->dpop,
+        .certificate_sha256 = exchange->peer->certificate_sha256,
+        .spiffe_id = exchange->peer->spiffe_id,
+        .certificate_not_after_s = exchange->peer->not_after_s,
+    };
+    exchange->check.user = exchange;
+    exchange->submitted = true;
+    exchange->deciding = true;
+    auth_submit(proxy->auth, &request, io_now(proxy->io), &exchange->check);
+    if (exchange->check.outcome != AUTH_PENDING) {
+        exchange_decided(exchange);
+    }
+}
+
+static void misdirected(struct exchange *exchange, const char *reason)
+{
+    exchange_reject(exchange, &(struct http_refusal){421, reason});
+}
+
+void exchange_start(struct exchange *exchange)
+{
+    const struct auth_settings *auth = exchange->proxy->settings->auth;
+    struct span authority = exchange->request.uri.authority;
+    if (!origin_is_public(auth, authority)) {
+        misdirected(exchange, "the host is not one of the public origins");
+    } else if (!origin_matches_server_name(authority, exchange->server_name)) {
+        misdirected(exchange, "the host is not the name the connection was made to");
+    } else if (auth->mode != AUTH_OFF) {
+        submit(exchange);
+    } else if (io_now(exchange->proxy->io)->wall_s > exchange->peer->not_after_s) {
+        exchange->reason = "the client certificate expired";
+        answer_with(exchange, PROXY_OUTCOME_DENIED,
+                    &(struct answer){.status = 401,
+                                     .error = "invalid_token",
+                                     .description = exchange->reason,
+                                     .close = true});
+    } else {
+        forward(exchange);
+    }
+}
+
+/* ---- the request's body ---- */
+
+bool exchange_takes_body(const struct exchange *exchange)
+{
+    if (exchange->over || exchange->body_complete) {
+        return false;
+    }
+    return exchange->body_dropped || (exchange->upstream != NULL &&
+                                      upstream_waiting(exchange->upstream) < PROXY_UPSTREAM_MARK);
+}
+
+static enum status write_body(struct exchange *exchange, struct span payload)
+{
+    struct upstream *upstream = exchange->upstream;
+    if (exchange->request.body != HTTP_BODY_CHUNKED) {
+        return upstream_write(upstream, payload);
+    }
+    char prefix[18];
+    size_t size = http1_chunk_prefix(payload.size, prefix);
+    enum status status = upstream_write(upstream, span_make(prefix, size));
+    if (status == STATUS_OK) {
+        status = upstream_write(upstream, payload);
+    }
+    return status == STATUS_OK ? upstream_write(upstream, SPAN_LITERAL("\r\n")) : status;
+}
+
+void exchange_body(struct exchange *exchange, struct span payload)
+{
+    exchange->bytes_in += payload.size;
+    if (exchange->body_dropped || exchange->over) {
+        return;
+    }
+    if (write_body(exchange, payload) != STATUS_OK) {
+        proxy_count_limit(exchange->proxy, PROXY_LIMIT_BUFFERS);
+        give_up_overloaded(exchange, "the worker's buffers are used up");
+    }
+}
+
+void exchange_body_end(struct exchange *exchange)
+{
+    exchange->body_complete = true;
+    if (exchange->body_dropped || exchange->over) {
+        return;
+    }
+    if (exchange->request.body == HTTP_BODY_CHUNKED &&
+        upstream_write(exchange->upstream, SPAN_LITERAL("0\r\n\r\n")) != STATUS_OK) {
+        proxy_count_limit(exchange->proxy, PROXY_LIMIT_BUFFERS);
+        give_up_overloaded(exchange, "the worker's buffers are used up");
+        return;
+    }
+    upstream_request_end(exchange->upstream);
+}
+
+void exchange_upstream_room(struct exchange *exchange)
+{
+    if (!exchange->body_complete &&
+        upstream_waiting(exchange->upstream) <= PROXY_UPSTREAM_MARK / 2) {
+        exchange->client->body_wanted(exchange);
+    }
+}
+
+void exchange_upstream_stopped_reading(struct exchange *exchange)
+{
+    exchange->body_dropped = true;
+    if (!exchange->body_complete) {
+        exchange->client->body_wanted(exchange);
+    }
+}
+
+/* ---- the answer ---- */
+
+static void pause_if_behind(struct exchange *exchange)
+{
+    if (!exchange->paused && exchange->upstream != NULL &&
+        exchange->client->answer_waiting(exchange) > PROXY_OUT_MARK) {
+        exchange->paused = true;
+        upstream_pause(exchange->upstream);
+    }
+}
+
+void exchange_client_room(struct exchange *exchange)
+{
+    if (exchange->paused && exchange->upstream != NULL &&
+        exchange->client->answer_waiting(exchange) <= PROXY_OUT_MARK / 2) {
+        exchange->paused = false;
+        upstream_resume(exchange->upstream);
+    }
+}
+
+void exchange_upstream_informational(struct exchange *exchange, struct http_head *head)
+{
+    /* We answered 100 ourselves, or the client did not ask. */
+    if (head->status != 100) {
+        exchange->client->informational(exchange, head);
+    }
+}
+
+void exchange_upstream_head(struct exchange *exchange, struct http_head *head)
+{
+    exchange->answer_begun = true;
+    exchange->status = head->status;
+    exchange->client->answer_head(exchange, head);
+}
+
+void exchange_upstream_body(struct exchange *exchange, struct span payload)
+{
+    exchange->bytes_out += payload.size;
+    exchange->client->answer_body(exchange, payload);
+    pause_if_behind(exchange);
+}
+
+void exchange_upstream_end(struct exchange *exchange)
+{
+    struct upstream *upstream = exchange->upstream;
+    exchange->upstream = NULL;
+    upstream_release(upstream);
+    finish(exchange, exchange->shadow_denied ? PROXY_OUTCOME_SHADOW_DENIED : PROXY_OUTCOME_ALLOWED);
+    exchange->client->answer_end(exchange);
+}
+
+/* RFC 9110 section 9.2.2: "the safe request methods", PUT and DELETE are idempotent. */
+static bool is_idempotent(struct span method)
+{
+    return span_equal_string(method, "GET") || span_equal_string(method, "HEAD") ||
+           span_equal_string(method, "OPTIONS") || span_equal_string(method, "TRACE") ||
+           span_equal_string(method, "PUT") || span_equal_string(method, "DELETE");
+}
+
+/* A pooled connection had died under us. Everything to be sent is still in its queue, since the
+ * kernel took nothing. */
+static bool retry(struct exchange *exchange, struct upstream *dead)
+{
+    if (exchange->retried || exchange->answer_begun || !is_idempotent(exchange->request.method)) {
+        return false;
+    }
+    exchange->retried = true;
+    exchange->reason = NULL;
+    counter_add(&exchange->proxy->metrics.upstream_retries, 1);
+    if (connect_upstream(exchange, true)) {
+        upstream_move_request(dead, exchange->upstream);
+    }
+    return true;
+}
+
+void exchange_upstream_failed(struct exchange *exchange, enum proxy_upstream_error kind,
+                              bool unsent)
+{
+    struct upstream *dead = exchange->upstream;
+    exchange->upstream = NULL; /* it closes itself */
+    if (unsent && retry(exchange, dead)) {
+        return;
+    }
+    answer_upstream_error(exchange, kind);
+}

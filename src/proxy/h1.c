@@ -1,0 +1,660 @@
+#include "proxy/h1.h"
+
+#include "proxy/core.h"
+#include "proxy/downstream.h"
+#include "proxy/exchange.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+static const struct exchange_client client_ops;
+
+static void pump(struct downstream *downstream);
+
+void h1_init(struct h1 *h1, struct proxy *proxy)
+{
+    *h1 = (struct h1){.state = H1_IDLE};
+    buffer_init(&h1->backlog, &proxy->chunks);
+}
+
+/* ---- the input: one slab object, or, for a head that outgrows it, memory of its own ---- */
+
+static bool take_input(struct downstream *downstream)
+{
+    struct h1 *h1 = &downstream->h1;
+    if (h1->input == NULL) {
+        h1->input = slab_take(&downstream->proxy->inputs);
+        h1->input_capacity = PROXY_INPUT_BYTES;
+        h1->input_start = h1->input_size = 0;
+    }
+    return h1->input != NULL;
+}
+
+static void free_input(struct proxy *proxy, uint8_t *input, uint32_t capacity)
+{
+    if (capacity == PROXY_INPUT_BYTES) {
+        slab_give(&proxy->inputs, input);
+    } else {
+        free(input);
+    }
+}
+
+static void give_input(struct downstream *downstream)
+{
+    struct h1 *h1 = &downstream->h1;
+    if (h1->input != NULL) {
+        free_input(downstream->proxy, h1->input, h1->input_capacity);
+        h1->input = NULL;
+        h1->input_start = h1->input_size = 0;
+    }
+}
+
+/* Room for a head of head_bytes_max and a byte more, so that the parser gets to say that it is too
+ * large. */
+static bool grow_input(struct downstream *downstream)
+{
+    struct h1 *h1 = &downstream->h1;
+    uint32_t capacity = downstream->proxy->settings->limits.head_bytes_max + 64;
+    if (capacity <= h1->input_capacity) {
+        return false;
+    }
+    uint8_t *input = malloc(2 * (size_t)capacity + 8);
+    if (input == NULL) {
+        return false;
+    }
+    memcpy(input, h1->input, h1->input_size);
+    free_input(downstream->proxy, h1->input, h1->input_capacity);
+    h1->input = input;
+    h1->input_capacity = capacity;
+    return true;
+}
+
+/* Copies into the input what fits; returns how much that was. */
+static size_t fill_input(struct h1 *h1, struct span bytes)
+{
+    size_t room = h1->input_capacity - h1->input_size;
+    size_t size = bytes.size < room ? bytes.size : room;
+    memcpy(h1->input + h1->input_size, bytes.data, size);
+    h1->input_size += (uint32_t)size;
+    return size;
+}
+
+/* ---- the end of a request ---- */
+
+static void stop(struct downstream *downstream, enum downstream_end end)
+{
+    downstream->h1.state = H1_ENDED;
+    downstream_close(downstream, end);
+}
+
+/* The bytes behind the request become the beginning of the next one. */
+static void next_request(struct downstream *downstream)
+{
+    struct h1 *h1 = &downstream->h1;
+    uint32_t left = h1->input_size - h1->input_start;
+    if (h1->input != NULL && h1->input_start > 0) {
+        memmove(h1->input, h1->input + h1->input_start, left);
+    }
+    h1->input_start = 0;
+    h1->input_size = left;
+    h1->parsed_size = 0;
+    h1->scan = (struct http1_scan){0};
+    h1->body_wanted_sent = false;
+    h1->state = H1_IDLE;
+}
+
+/* The answer is out. What follows is the pump's to do, for this may run in the middle of feeding
+ * the body. */
+static void request_over(struct downstream *downstream)
+{
+    downstream->h1.exchange = NULL;
+    downstream->h1.state = H1_OVER;
+    pump(downstream);
+}
+
+/* On to the next request, to the rest of this one's body, or to the end. */
+static bool pump_over(struct downstream *downstream)
+{
+    struct h1 *h1 = &downstream->h1;
+    if (h1->close_after) {
+        stop(downstream, DOWNSTREAM_END_CLEAN);
+    } else if (!h1->body.done) {
+        h1->state = H1_DISCARD;
+    } else {
+        next_request(downstream);
+    }
+    return true;
+}
+
+/* ---- heads ---- */
+
+static bool begin_exchange(struct downstream *downstream)
+{
+    struct h1 *h1 = &downstream->h1;
+    h1->exchange = exchange_new(downstream->proxy, &client_ops, downstream);
+    if (h1->exchange == NULL) {
+        proxy_count_limit(downstream->proxy, PROXY_LIMIT_BUFFERS);
+        stop(downstream, DOWNSTREAM_END_CLEAN);
+        return false;
+    }
+    h1->exchange->peer = tls_connection_peer(downstream->tls);
+    h1->exchange->server_name = tls_connection_server_name(downstream->tls);
+    h1->close_after = downstream->proxy->draining;
+    return true;
+}
+
+static void refuse_head(struct downstream *downstream, const struct http_refusal *refusal)
+{
+    struct h1 *h1 = &downstream->h1;
+    h1->state = H1_EXCHANGE;
+    h1->close_after = true;
+    h1->body = (struct http1_body){.done = true};
+    exchange_reject(h1->exchange, refusal);
+}
+
+static void start_exchange(struct downstream *downstream, size_t head_size)
+{
+    struct h1 *h1 = &downstream->h1;
+    struct exchange *exchange = h1->exchange;
+    h1->input_start = (uint32_t)head_size;
+    h1->state = H1_EXCHANGE;
+    http1_body_init(&h1->body, &exchange->request,
+                    downstream->proxy->settings->limits.body_bytes_max);
+    if (!exchange->request.keep_alive) {
+        h1->close_after = true;
+    }
+    exchange->has_head = true;
+    exchange->body_complete = h1->body.done;
+    downstream_set_timer(downstream, DOWNSTREAM_TIMER_NONE, 0);
+    exchange_start(exchange);
+}
+
+/* Parses what the input holds. False: more bytes are needed. */
+static bool parse_head(struct downstream *downstream)
+{
+    struct h1 *h1 = &downstream->h1;
+    if (!begin_exchange(downstream)) {
+        return true;
+    }
+    size_t head_size = 0;
+    struct http_refusal refusal = {400, "the request is malformed"};
+    struct span_mut target = {h1->input + h1->input_capacity, h1->input_capacity + 8};
+    enum status status = http1_parse_request(&h1->scan, span_make(h1->input, h1->input_size),
+                                             &downstream->proxy->settings->limits, target,
+                                             &h1->exchange->request, &head_size, &refusal);
+    if (status == STATUS_OK) {
+        start_exchange(downstream, head_size);
+        return true;
+    }
+    if (status != STATUS_AGAIN) {
+        refuse_head(downstream, &refusal);
+        return true;
+    }
+    exchange_discard(h1->exchange);
+    h1->exchange = NULL;
+    h1->parsed_size = h1->input_size;
+    return false;
+}
+
+static void refill_from_backlog(struct h1 *h1)
+{
+    struct span first;
+    while (buffer_peek(&h1->backlog, &first, 1) == 1) {
+        size_t size = fill_input(h1, first);
+        if (size == 0) {
+            return;
+        }
+        buffer_consume(&h1->backlog, size);
+    }
+}
+
+static bool pump_head(struct downstream *downstream)
+{
+    struct h1 *h1 = &downstream->h1;
+    if (downstream_waiting(downstream) > PROXY_OUT_MARK) {
+        return false; /* a client that does not read its answers gets no more of them */
+    }
+    refill_from_backlog(h1);
+    if (h1->input_size == h1->parsed_size) {
+        return false;
+    }
+    if (parse_head(downstream)) {
+        return true;
+    }
+    return h1->input_size == h1->input_capacity && grow_input(downstream);
+}
+
+static bool pump_idle(struct downstream *downstream)
+{
+    struct h1 *h1 = &downstream->h1;
+    if (h1->input_size == 0 && h1->backlog.size == 0) {
+        return false;
+    }
+    if (!take_input(downstream)) {
+        stop(downstream, DOWNSTREAM_END_NOW);
+        return true;
+    }
+    h1->state = H1_HEAD;
+    downstream_set_timer(downstream, DOWNSTREAM_TIMER_HEAD,
+                         downstream->proxy->settings->timeouts.head_ms);
+    return true;
+}
+
+/* ---- bodies ---- */
+
+static void body_failed(struct downstream *downstream, enum status status)
+{
+    struct h1 *h1 = &downstream->h1;
+    if (h1->state == H1_DISCARD) {
+        stop(downstream, DOWNSTREAM_END_CLEAN);
+        return;
+    }
+    h1->close_after = true;
+    struct http_refusal refusal = {400, "the body's framing is broken"};
+    if (status == STATUS_TOO_LARGE) {
+        refusal = (struct http_refusal){413, "the body is over a limit"};
+    }
+    exchange_body_failed(h1->exchange, &refusal);
+}
+
+static bool takes_body(const struct h1 *h1)
+{
+    if (h1->state == H1_DISCARD) {
+        return true;
+    }
+    return h1->state == H1_EXCHANGE && exchange_takes_body(h1->exchange);
+}
+
+/* Feeds the body from `bytes`; returns how much it took. Stops at the body's end and when the
+ * exchange is over. */
+static size_t feed_body(struct downstream *downstream, struct span bytes)
+{
+    struct h1 *h1 = &downstream->h1;
+    struct exchange *exchange = h1->exchange;
+    size_t taken = 0;
+    while (taken < bytes.size && !h1->body.done) {
+        size_t consumed = 0;
+        struct span payload = {0};
+        enum status status = http1_body_feed(&h1->body, span_after(bytes, taken), &consumed,
+                                             &payload);
+        if (status != STATUS_OK) {
+            body_failed(downstream, status);
+            return bytes.size;
+        }
+        taken += consumed;
+        if (exchange != NULL && payload.size > 0) {
+            exchange_body(exchange, payload);
+            if (h1->exchange != exchange) {
+                return taken; /* given up: the state says what becomes of the rest */
+            }
+        }
+    }
+    if (h1->body.done && exchange != NULL) {
+        exchange_body_end(exchange);
+    }
+    return taken;
+}
+
+/* One step of the body from what is already here. */
+static bool pump_body(struct downstream *downstream)
+{
+    struct h1 *h1 = &downstream->h1;
+    if (h1->body.done) {
+        if (h1->state != H1_DISCARD) {
+            return false;
+        }
+        next_request(downstream);
+        return true;
+    }
+    if (!takes_body(h1)) {
+        return false;
+    }
+    uint32_t tail = h1->input_size - h1->input_start;
+    if (tail > 0) {
+        struct span bytes = span_make(h1->input + h1->input_start, tail);
+        size_t taken = feed_body(downstream, bytes);
+        if (h1->state != H1_ENDED) {
+            h1->input_start += (uint32_t)taken;
+        }
+        return true;
+    }
+    struct span first;
+    if (buffer_peek(&h1->backlog, &first, 1) == 0) {
+        return false;
+    }
+    size_t taken = feed_body(downstream, first);
+    if (h1->state != H1_ENDED) {
+        buffer_consume(&h1->backlog, taken);
+    }
+    return true;
+}
+
+/* ---- the pump ---- */
+
+static bool pump_once(struct downstream *downstream)
+{
+    switch (downstream->h1.state) {
+    case H1_IDLE:
+        return pump_idle(downstream);
+    case H1_HEAD:
+        return pump_head(downstream);
+    case H1_EXCHANGE:
+    case H1_DISCARD:
+        return pump_body(downstream);
+    case H1_OVER:
+        return pump_over(downstream);
+    default:
+        return false;
+    }
+}
+
+/* Sets the timer and the reading that the state calls for. */
+static void settle(struct downstream *downstream)
+{
+    struct h1 *h1 = &downstream->h1;
+    const struct proxy_timeouts *timeouts = &downstream->proxy->settings->timeouts;
+    bool receive = h1->backlog.size == 0;
+    switch (h1->state) {
+    case H1_IDLE:
+        give_input(downstream);
+        if (h1->client_done) {
+            stop(downstream, DOWNSTREAM_END_CLEAN);
+            return;
+        }
+        downstream_set_timer(downstream, DOWNSTREAM_TIMER_IDLE,
+                             downstream->proxy->draining ? PROXY_DRAIN_GRACE_MS
+                                                         : timeouts->idle_ms);
+        break;
+    case H1_HEAD:
+        if (h1->client_done && h1->backlog.size == 0) {
+            stop(downstream, DOWNSTREAM_END_CLEAN);
+            return;
+        }
+        break;
+    case H1_EXCHANGE:
+    case H1_DISCARD:
+        if (!h1->body.done && takes_body(h1)) {
+            downstream_set_timer(downstream, DOWNSTREAM_TIMER_BODY, timeouts->body_progress_ms);
+        } else {
+            downstream_set_timer(downstream, DOWNSTREAM_TIMER_NONE, 0);
+            /* While the check is pending what comes may wait; once the service is slow the client
+             * has to. */
+            receive = receive && (h1->body.done || h1->exchange->upstream == NULL);
+        }
+        break;
+    default:
+        return;
+    }
+    if (!receive && downstream->receiving && h1->body.done) {
+        proxy_count_limit(downstream->proxy, PROXY_LIMIT_PIPELINE);
+    }
+    downstream_receive(downstream, receive && !h1->client_done);
+}
+
+static void pump(struct downstream *downstream)
+{
+    struct h1 *h1 = &downstream->h1;
+    if (h1->pumping) {
+        return;
+    }
+    h1->pumping = true;
+    while (pump_once(downstream)) {
+    }
+    h1->pumping = false;
+    settle(downstream);
+}
+
+/* ---- from the connection ---- */
+
+void h1_open(struct downstream *downstream)
+{
+    settle(downstream);
+}
+
+void h1_received(struct downstream *downstream, struct span plain)
+{
+    struct h1 *h1 = &downstream->h1;
+    if (h1->state == H1_ENDED) {
+        return;
+    }
+    if (h1->backlog.size == 0) {
+        bool direct = h1->input_size == h1->input_start && !h1->body.done && takes_body(h1);
+        if (direct) {
+            h1->pumping = true; /* whatever ends meanwhile: first the rest of `plain` is put away */
+            plain = span_after(plain, feed_body(downstream, plain));
+            h1->pumping = false;
+        } else if (h1->state == H1_IDLE || h1->state == H1_HEAD) {
+            plain = take_input(downstream) ? span_after(plain, fill_input(h1, plain)) : plain;
+        }
+    }
+    if (h1->state != H1_ENDED && buffer_append(&h1->backlog, plain) != STATUS_OK) {
+        proxy_count_limit(downstream->proxy, PROXY_LIMIT_BUFFERS);
+        h1_end(downstream, "the worker's buffers are used up");
+        stop(downstream, DOWNSTREAM_END_NOW);
+        return;
+    }
+    pump(downstream);
+}
+
+void h1_client_done(struct downstream *downstream)
+{
+    struct h1 *h1 = &downstream->h1;
+    h1->client_done = true;
+    if (h1->state == H1_EXCHANGE && !h1->body.done && h1->backlog.size == 0 &&
+        h1->input_size == h1->input_start) {
+        h1_end(downstream, "the client closed in the middle of its body");
+        stop(downstream, DOWNSTREAM_END_CLEAN);
+        return;
+    }
+    if (h1->state == H1_DISCARD) {
+        stop(downstream, DOWNSTREAM_END_CLEAN);
+        return;
+    }
+    pump(downstream);
+}
+
+void h1_room(struct downstream *downstream)
+{
+    struct h1 *h1 = &downstream->h1;
+    if (h1->exchange != NULL) {
+        exchange_client_room(h1->exchange);
+    } else if (h1->state == H1_HEAD) {
+        pump(downstream);
+    }
+}
+
+void h1_timeout(struct downstream *downstream, int kind)
+{
+    struct h1 *h1 = &downstream->h1;
+    struct proxy *proxy = downstream->proxy;
+    switch (kind) {
+    case DOWNSTREAM_TIMER_IDLE:
+        proxy_count_limit(proxy, proxy->draining ? PROXY_LIMIT_DRAIN : PROXY_LIMIT_IDLE);
+        stop(downstream, DOWNSTREAM_END_CLEAN);
+        break;
+    case DOWNSTREAM_TIMER_HEAD:
+        proxy_count_limit(proxy, PROXY_LIMIT_HEAD);
+        if (begin_exchange(downstream)) {
+            refuse_head(downstream, &(struct http_refusal){408, "the head did not come in time"});
+        }
+        break;
+    default:
+        proxy_count_limit(proxy, PROXY_LIMIT_BODY_PROGRESS);
+        if (h1->state == H1_EXCHANGE) {
+            h1->close_after = true;
+            exchange_body_failed(h1->exchange,
+                                 &(struct http_refusal){408, "the body made no progress"});
+        } else {
+            stop(downstream, DOWNSTREAM_END_CLEAN);
+        }
+        break;
+    }
+}
+
+void h1_drain(struct downstream *downstream)
+{
+    if (downstream->h1.state == H1_IDLE) {
+        settle(downstream);
+    } else if (downstream->h1.state == H1_EXCHANGE) {
+        downstream->h1.close_after = true;
+    }
+}
+
+void h1_end(struct downstream *downstream, const char *reason)
+{
+    struct h1 *h1 = &downstream->h1;
+    h1->state = H1_ENDED;
+    struct exchange *exchange = h1->exchange;
+    h1->exchange = NULL;
+    if (exchange != NULL) {
+        exchange_client_gone(exchange, reason);
+    }
+    buffer_clear(&h1->backlog);
+    give_input(downstream);
+}
+
+/* ---- from the exchange ---- */
+
+static void on_body_wanted(struct exchange *exchange)
+{
+    struct downstream *downstream = exchange->owner;
+    struct h1 *h1 = &downstream->h1;
+    /* RFC 9110 section 10.1.1: "A server MAY omit sending a 100 (Continue) response if it has
+     * already received some or all of the content". */
+    bool nothing_came = h1->backlog.size == 0 && h1->input_size == h1->input_start;
+    if (!h1->body_wanted_sent && exchange->request.expect_continue &&
+        exchange->request.minor_version >= 1 && nothing_came) {
+        downstream_write(downstream, SPAN_LITERAL("HTTP/1.1 100 Continue\r\n\r\n"));
+    }
+    h1->body_wanted_sent = true;
+    pump(downstream);
+}
+
+/* There is one DPoP-Nonce in an answer, and it is the gate's. */
+static void drop_nonce(struct http_head *head)
+{
+    for (uint32_t i = 0; i < head->headers_count; i++) {
+        if (head->headers[i].field == HTTP_FIELD_DPOP_NONCE) {
+            head->headers[i].dropped = true;
+        }
+    }
+}
+
+static void write_head(struct downstream *downstream, struct http_head *head, bool keep_alive,
+                       struct span more)
+{
+    struct proxy *proxy = downstream->proxy;
+    struct exchange *exchange = downstream->h1.exchange;
+    struct http1_writer writer;
+    http1_writer_init(&writer, proxy->head_text, proxy->head_text_bytes);
+    http_mark_dropped(head, true);
+    if (more.size > 0) {
+        drop_nonce(head);
+    }
+    http1_write_response_head(&writer, head, exchange->request.minor_version, keep_alive);
+    http1_write(&writer, more);
+    http1_write_string(&writer, "\r\n");
+    if (writer.overflow) {
+        h1_end(downstream, "the answer's head does not fit");
+        stop(downstream, DOWNSTREAM_END_NOW);
+        return;
+    }
+    downstream_write(downstream, span_make(writer.data, writer.size));
+}
+
+static void on_informational(struct exchange *exchange, struct http_head *head)
+{
+    /* RFC 9110 section 15.2: "A server MUST NOT send a 1xx response to an HTTP/1.0 client." */
+    if (exchange->request.minor_version >= 1) {
+        write_head(exchange->owner, head, true, (struct span){0});
+    }
+}
+
+static void on_answer_head(struct exchange *exchange, struct http_head *head)
+{
+    struct downstream *downstream = exchange->owner;
+    struct h1 *h1 = &downstream->h1;
+    uint8_t minor_version = exchange->request.minor_version;
+    h1->framing = (uint8_t)http1_response_framing(head, minor_version);
+    /* An answer that overtakes the request's body ends the connection: where the next request
+     * begins could be anyone's guess for a client that stops sending. */
+    if (h1->framing == HTTP_BODY_UNTIL_CLOSE || !exchange->body_complete ||
+        downstream->proxy->draining) {
+        h1->close_after = true;
+    }
+    write_head(downstream, head, !h1->close_after,
+               span_make(exchange->success_fields, exchange->success_fields_size));
+}
+
+static void on_answer_body(struct exchange *exchange, struct span payload)
+{
+    struct downstream *downstream = exchange->owner;
+    if (downstream->h1.framing != HTTP_BODY_CHUNKED) {
+        downstream_write(downstream, payload);
+        return;
+    }
+    char prefix[18];
+    size_t size = http1_chunk_prefix(payload.size, prefix);
+    downstream_write(downstream, span_make(prefix, size));
+    downstream_write(downstream, payload);
+    downstream_write(downstream, SPAN_LITERAL("\r\n"));
+}
+
+static void on_answer_end(struct exchange *exchange)
+{
+    struct downstream *downstream = exchange->owner;
+    if (downstream->h1.framing == HTTP_BODY_CHUNKED) {
+        downstream_write(downstream, SPAN_LITERAL("0\r\n\r\n"));
+    }
+    request_over(downstream);
+}
+
+/* Whether the rest of a refused request's body may be read, to keep the connection. A client that
+ * was going to wait for 100 Continue may send the body or not (RFC 9110 section 10.1.1): there is
+ * no telling, so that connection ends. */
+static bool worth_discarding(const struct h1 *h1, const struct exchange *exchange)
+{
+    return h1->body.done ||
+           (h1->body.kind == HTTP_BODY_LENGTH && h1->body.left <= PROXY_DISCARD_BYTES_MAX &&
+            !exchange->request.expect_continue);
+}
+
+static void on_answer_made(struct exchange *exchange, const struct answer *answer)
+{
+    struct downstream *downstream = exchange->owner;
+    struct h1 *h1 = &downstream->h1;
+    if (answer->close || !worth_discarding(h1, exchange) || downstream->proxy->draining) {
+        h1->close_after = true;
+    }
+    char text[PROXY_ANSWER_BYTES_MAX];
+    struct http1_writer writer;
+    http1_writer_init(&writer, text, sizeof text);
+    bool head_request = exchange->has_head && span_equal_string(exchange->request.method, "HEAD");
+    answer_write_http1(&writer, answer, !h1->close_after, head_request);
+    assert(!writer.overflow); /* fixed words and at most AUTH_CHALLENGE_BYTES_MAX of challenge */
+    downstream_write(downstream, span_make(text, writer.size));
+    request_over(downstream);
+}
+
+static void on_answer_cut(struct exchange *exchange)
+{
+    struct downstream *downstream = exchange->owner;
+    downstream->h1.exchange = NULL;
+    stop(downstream, DOWNSTREAM_END_CUT);
+}
+
+static size_t on_answer_waiting(const struct exchange *exchange)
+{
+    return downstream_waiting(exchange->owner);
+}
+
+static const struct exchange_client client_ops = {
+    .body_wanted = on_body_wanted,
+    .informational = on_informational,
+    .answer_head = on_answer_head,
+    .answer_body = on_answer_body,
+    .answer_end = on_answer_end,
+    .answer_made = on_answer_made,
+    .answer_cut = on_answer_cut,
+    .answer_waiting = on_answer_waiting,
+};

@@ -1,0 +1,33 @@
+/* What the proxy does, as plain values: made by app from the configuration, immutable, one a
+ * generation, shared by all workers, and outliving every worker that uses it. */
+#ifndef POPGATE_PROXY_SETTINGS_H
+#define POPGATE_PROXY_SETTINGS_H
+
+#include "auth/gate.h"
+#include "http/message.h"
+
+#include <sys/socket.h>
+
+struct proxy_timeouts {
+    uint32_t handshake_ms, head_ms, body_progress_ms, upstream_connect_ms, upstream_head_ms,
+        idle_ms, upstream_idle_ms, drain_ms;
+};
+
+struct proxy_settings {
+    uint64_t generation;
+    const struct auth_settings *auth; /* mode, public origins */
+    struct sockaddr_storage upstream;
+    socklen_t upstream_size;
+    struct span own_uri; /* the URI SAN of our own certificate, for "By="; may be empty */
+    struct http_limits limits;
+    uint32_t connections_max; /* of one worker */
+    uint32_t
+        descriptors_max; /* connections one worker has descriptors for; accepting pauses there */
+    struct proxy_timeouts timeouts;
+    size_t
+        identity_bytes_max; /* limits.token_bytes: what the claims in our headers can add up to */
+    bool forward_credentials;
+    bool log_access;
+};
+
+#endif
