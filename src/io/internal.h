@@ -33,8 +33,9 @@
 #define IO_BUFFERS_PER_SOCKET_MAX     16
 #define IO_SPILL_MAX                  1024 /* buffers' worth of data that waits outside the shared buffers */
 #define IO_LOCKED_BYTES_MAX           (8u << 20)
-#define IO_ACCEPT_BATCH_MAX           32 /* connections taken from one listener a turn, where we take them \
-                                          */
+#define IO_ACCEPT_BATCH_MAX                                                                        \
+    32 /* connections taken from one listener a turn, where we take them                           \
+        */
 #define IO_STEP_COMPLETIONS_MAX (IO_BUFFERS_PER_SOCKET_MAX + 8) /* of one endpoint in one step */
 #define IO_STEP_ROOM            1024 /* completions that steps may add before the backend waits */
 #define IO_BACKOFF_MS_MIN       10   /* accept at EMFILE and kin: doubles ... */
