@@ -46,18 +46,41 @@ status from_simdjson(simdjson::error_code error)
     }
 }
 
-span to_span(std::string_view view)
+/* simdjson's tape (its doc/tape.md): words of 64 bits, the kind in the upper 8, a payload in the
+ * others. A string's payload is an offset to its 32-bit size and its bytes; a number has its value
+ * in the next word. */
+char kind_of(uint64_t word)
 {
-    return span_make(view.data(), view.size());
+    return static_cast<char>(word >> 56);
 }
 
+span string_of(const uint8_t *strings, uint64_t word)
+{
+    const uint8_t *at = strings + (word & simdjson::internal::JSON_VALUE_MASK);
+    uint32_t size;
+    memcpy(&size, at, sizeof size);
+    return span_make(at + sizeof size, size);
+}
+
+/* An array or object that is not closed yet. */
+struct level {
+    uint32_t index; /* of its value */
+    bool is_object;
+    unsigned members;
+    uint64_t seen; /* name_bit of its members so far */
+};
+
 /* One bit of 64 for a name. Names that share no bit differ, so most objects need no comparison at
- * all. */
+ * all. Reads 8 bytes from wherever the name begins: simdjson's string memory is at least
+ * SIMDJSON_PADDING larger than its contents. */
 uint64_t name_bit(span name)
 {
-    size_t first = name.size > 0 ? name.data[0] : 0;
-    size_t last = name.size > 0 ? name.data[name.size - 1] : 0;
-    return UINT64_C(1) << ((first + last * 5 + name.size * 23) & 63);
+    uint64_t head;
+    memcpy(&head, name.data, sizeof head);
+    if (name.size < sizeof head) {
+        head &= (UINT64_C(1) << (8 * name.size)) - 1;
+    }
+    return UINT64_C(1) << (((head + name.size) * UINT64_C(0x9e3779b97f4a7c15)) >> 58);
 }
 
 /* Whether a member of `object` before values[end] has this name. */
@@ -71,92 +94,92 @@ bool name_taken(const json_value *values, uint32_t object, uint32_t end, span na
     return false;
 }
 
-status flatten(json_parser *parser, simdjson::dom::element element, span name, unsigned depth);
-
-status flatten_object(json_parser *parser, simdjson::dom::object object, uint32_t index,
-                      unsigned depth)
+status check_name(const json_parser *parser, level *level, span name)
 {
-    uint64_t seen = 0;
-    unsigned members = 0;
-    for (simdjson::dom::key_value_pair member : object) {
-        if (++members > JSON_MEMBERS_MAX) {
-            return STATUS_TOO_LARGE;
-        }
-        /* RFC 7515 section 4: "The Header Parameter names within the JOSE Header MUST be unique";
-         * RFC 7519 section 4 says the same of claims. Unescaped, so that "alg" and "\u0061lg" are
-         * one name. */
-        span name = to_span(member.key);
-        uint64_t bit = name_bit(name);
-        if ((seen & bit) != 0 && name_taken(parser->values, index, parser->count, name)) {
-            return STATUS_MALFORMED;
-        }
-        seen |= bit;
-        status status = flatten(parser, member.value, name, depth);
-        if (status != STATUS_OK) {
-            return status;
-        }
+    if (++level->members > JSON_MEMBERS_MAX) {
+        return STATUS_TOO_LARGE;
     }
+    /* RFC 7515 section 4: "The Header Parameter names within the JOSE Header MUST be unique"; RFC
+     * 7519 section 4 says the same of claims. Unescaped, so that "alg" and "\u0061lg" are one name.
+     */
+    uint64_t bit = name_bit(name);
+    if ((level->seen & bit) != 0 && name_taken(parser->values, level->index, parser->count, name)) {
+        return STATUS_MALFORMED;
+    }
+    level->seen |= bit;
     return STATUS_OK;
 }
 
-status flatten_array(json_parser *parser, simdjson::dom::array array, unsigned depth)
+/* Fills *value with what is neither array nor object; *next is the tape's next word. */
+status flatten_scalar(json_parser *parser, json_value *value, uint64_t word, const uint64_t **next)
 {
-    for (simdjson::dom::element element : array) {
-        status status = flatten(parser, element, span{nullptr, 0}, depth);
-        if (status != STATUS_OK) {
-            return status;
-        }
-    }
-    return STATUS_OK;
-}
-
-/* Appends `element` and all it holds. `depth` counts the containers around it. */
-status flatten(json_parser *parser, simdjson::dom::element element, span name, unsigned depth)
-{
-    uint32_t index = parser->count++;
-    json_value *value = &parser->values[index];
-    value->name = name;
-    value->text = span{nullptr, 0};
-    value->integer = 0;
-    status status = STATUS_OK;
-    switch (element.type()) {
-    case simdjson::dom::element_type::OBJECT:
-        value->type = JSON_OBJECT;
-        status = depth < JSON_DEPTH_MAX
-                     ? flatten_object(parser, element.get_object().value_unsafe(), index, depth + 1)
-                     : STATUS_TOO_LARGE;
-        break;
-    case simdjson::dom::element_type::ARRAY:
-        value->type = JSON_ARRAY;
-        status = depth < JSON_DEPTH_MAX
-                     ? flatten_array(parser, element.get_array().value_unsafe(), depth + 1)
-                     : STATUS_TOO_LARGE;
-        break;
-    case simdjson::dom::element_type::STRING:
+    switch (kind_of(word)) {
+    case '"':
         value->type = JSON_STRING;
-        value->text = to_span(element.get_string().value_unsafe());
-        break;
-    case simdjson::dom::element_type::INT64:
+        value->text = string_of(parser->tape.string_buf.get(), word);
+        return STATUS_OK;
+    case 'l':
         value->type = JSON_INTEGER;
-        value->integer = element.get_int64().value_unsafe();
-        break;
-    case simdjson::dom::element_type::DOUBLE:
+        value->integer = static_cast<int64_t>(*(*next)++);
+        return STATUS_OK;
+    case 'd':
         value->type = JSON_NUMBER;
         parser->fractions++;
-        break;
-    case simdjson::dom::element_type::BOOL:
+        (*next)++;
+        return STATUS_OK;
+    case 't':
+    case 'f':
         value->type = JSON_BOOLEAN;
-        value->integer = element.get_bool().value_unsafe();
-        break;
-    case simdjson::dom::element_type::NULL_VALUE:
+        value->integer = kind_of(word) == 't';
+        return STATUS_OK;
+    case 'n':
         value->type = JSON_NULL;
-        break;
-    case simdjson::dom::element_type::UINT64: /* above INT64_MAX */
-        status = STATUS_MALFORMED;
-        break;
+        return STATUS_OK;
+    default: /* 'u', an integer above INT64_MAX */
+        return STATUS_MALFORMED;
     }
-    value->next = parser->count;
-    return status;
+}
+
+/* Writes the tape, whose root is an array or an object, to parser->values. */
+status flatten(json_parser *parser)
+{
+    const uint64_t *next = parser->tape.tape.get() + 1;
+    const uint8_t *strings = parser->tape.string_buf.get();
+    level levels[JSON_DEPTH_MAX];
+    unsigned depth = 0;
+    do {
+        uint64_t word = *next++;
+        if (kind_of(word) == '}' || kind_of(word) == ']') {
+            parser->values[levels[--depth].index].next = parser->count;
+            continue;
+        }
+        span name{nullptr, 0};
+        if (depth > 0 && levels[depth - 1].is_object) {
+            name = string_of(strings, word);
+            status status = check_name(parser, &levels[depth - 1], name);
+            if (status != STATUS_OK) {
+                return status;
+            }
+            word = *next++;
+        }
+        json_value *value = &parser->values[parser->count];
+        *value = json_value{JSON_NULL, parser->count + 1, name, span{nullptr, 0}, 0};
+        if (kind_of(word) == '{' || kind_of(word) == '[') {
+            if (depth == JSON_DEPTH_MAX) {
+                return STATUS_TOO_LARGE;
+            }
+            bool is_object = kind_of(word) == '{';
+            value->type = is_object ? JSON_OBJECT : JSON_ARRAY;
+            levels[depth++] = level{parser->count, is_object, 0, 0};
+        } else {
+            status status = flatten_scalar(parser, value, word, &next);
+            if (status != STATUS_OK) {
+                return status;
+            }
+        }
+        parser->count++;
+    } while (depth > 0);
+    return STATUS_OK;
 }
 
 /* The four hex digits of an escape that simdjson has accepted. */
@@ -299,7 +322,7 @@ enum status json_parse(struct json_parser *parser, struct span text, struct json
     }
     parser->count = 0;
     parser->fractions = 0;
-    status status = flatten(parser, root, span{nullptr, 0}, 0);
+    status status = flatten(parser);
     if (status != STATUS_OK) {
         return status;
     }
