@@ -32,6 +32,7 @@ enum http_field {
     HTTP_FIELD_DISGUISED, /* one of the above with '_' (or another sign) for '-', such as
                              Content_Length, which CGI and its heirs read as the real one: a request
                              with it is refused */
+    HTTP_FIELDS
 };
 
 struct http_header {

@@ -1,0 +1,159 @@
+/* Byte classes of RFC 9110 and the two scans that see every byte of a head. Each exists in a
+ * portable spelling and in one for SSE2, which every x86-64 has; both give the same answer
+ * (tests/unit/http/test_scan.c). Inline: they are the inner loops. None reads outside the bytes it
+ * is given. */
+#ifndef POPGATE_HTTP_SCAN_H
+#define POPGATE_HTTP_SCAN_H
+
+#include "base/span.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+/* RFC 9110 section 5.6.2: tchar. */
+extern const bool http_token_byte[256];
+
+/* A control character other than a tab: nothing in a head may hold one but the CRLF that ends a
+ * line. */
+static inline bool scan_is_control(uint8_t byte)
+{
+    return (byte < 0x20 && byte != '\t') || byte == 0x7f;
+}
+
+/* Letters, digits and '-': all that the usual field names are made of. */
+static inline bool scan_is_plain(uint8_t byte)
+{
+    uint8_t letter = (uint8_t)(byte | 0x20);
+    return (letter >= 'a' && letter <= 'z') || (byte >= '0' && byte <= '9') || byte == '-';
+}
+
+/* The index of the first control character in [at, size), or size. */
+static inline size_t scan_control_portable(const uint8_t *bytes, size_t at, size_t size)
+{
+    while (at < size && !scan_is_control(bytes[at])) {
+        at++;
+    }
+    return at;
+}
+
+/* The index of the first byte in [at, size) that is not plain, or size. */
+static inline size_t scan_plain_portable(const uint8_t *bytes, size_t at, size_t size)
+{
+    while (at < size && scan_is_plain(bytes[at])) {
+        at++;
+    }
+    return at;
+}
+
+#ifdef __SSE2__
+static inline unsigned scan_control_mask(const uint8_t *block)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)block);
+    __m128i low = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1f)), bytes);
+    __m128i tab = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('\t'));
+    __m128i del = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x7f));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_andnot_si128(tab, low), del));
+}
+
+static inline __m128i scan_at_most(__m128i bytes, char bound)
+{
+    return _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(bound)), bytes);
+}
+
+static inline unsigned scan_plain_mask(const uint8_t *block)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)block);
+    __m128i lower = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+    __m128i letter = scan_at_most(_mm_sub_epi8(lower, _mm_set1_epi8('a')), 25);
+    __m128i digit = scan_at_most(_mm_sub_epi8(bytes, _mm_set1_epi8('0')), 9);
+    __m128i dash = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('-'));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), dash));
+}
+
+static inline size_t scan_control_sse2(const uint8_t *bytes, size_t at, size_t size)
+{
+    for (; size - at >= 16; at += 16) {
+        unsigned hits = scan_control_mask(bytes + at);
+        if (hits != 0) {
+            return at + (size_t)__builtin_ctz(hits);
+        }
+    }
+    return scan_control_portable(bytes, at, size);
+}
+
+static inline size_t scan_plain_sse2(const uint8_t *bytes, size_t at, size_t size)
+{
+    for (; size - at >= 16; at += 16) {
+        unsigned others = ~scan_plain_mask(bytes + at) & 0xffff;
+        if (others != 0) {
+            return at + (size_t)__builtin_ctz(others);
+        }
+    }
+    return scan_plain_portable(bytes, at, size);
+}
+#endif
+
+static inline size_t scan_control(const uint8_t *bytes, size_t at, size_t size)
+{
+#ifdef __SSE2__
+    return scan_control_sse2(bytes, at, size);
+#else
+    return scan_control_portable(bytes, at, size);
+#endif
+}
+
+static inline size_t scan_plain(const uint8_t *bytes, size_t at, size_t size)
+{
+#ifdef __SSE2__
+    return scan_plain_sse2(bytes, at, size);
+#else
+    return scan_plain_portable(bytes, at, size);
+#endif
+}
+
+/* The size of the token at the start of `text`; *plain says whether it is made of plain bytes
+ * alone. `readable` bytes, at least text.size, may be read: a short name in a long head is then one
+ * load. A token never runs past text.size because `text` ends at a byte that is no token's, or at
+ * `readable`. */
+static inline size_t scan_token(struct span text, size_t readable, bool *plain)
+{
+    size_t at = scan_plain(text.data, 0, readable);
+    *plain = true;
+    while (at < text.size && http_token_byte[text.data[at]]) {
+        *plain = false;
+        at = scan_plain(text.data, at + 1, readable);
+    }
+    return at < text.size ? at : text.size;
+}
+
+/* Without the spaces and tabs at both ends (RFC 9110 section 5.6.3: OWS). */
+static inline struct span scan_trim(struct span text)
+{
+    while (text.size > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
+        text = span_after(text, 1);
+    }
+    while (text.size > 0 && (text.data[text.size - 1] == ' ' || text.data[text.size - 1] == '\t')) {
+        text.size--;
+    }
+    return text;
+}
+
+/* Takes the next element of a comma-separated list off `list`, trimmed; it may be empty (RFC 9110
+ * section 5.6.1). False when there is none left. `list->data` is NULL after the last. */
+static inline bool scan_list_next(struct span *list, struct span *element)
+{
+    if (list->data == NULL) {
+        return false;
+    }
+    size_t comma = span_find(*list, ',');
+    *element = scan_trim(span_first(*list, comma));
+    *list = comma < list->size ? span_after(*list, comma + 1) : span_make(NULL, 0);
+    return true;
+}
+
+#endif
