@@ -1,7 +1,8 @@
-/* The only C++ of the tree: simdjson's DOM finds syntax and UTF-8 errors and converts numbers and
- * strings; what it lets pass and we do not (duplicate names, lone surrogates, too deep, too many,
- * integers beyond int64) is checked while its tape is flattened. No exception can arise: simdjson
- * is built for error codes here, and nothing else allocates after json_parser_new. */
+/* The only C++ of the tree. simdjson's DOM refuses what is not RFC 8259, invalid UTF-8, lone
+ * surrogates and numbers that no int64, uint64 or double holds; what it lets pass and we do not
+ * (duplicate names, too deep, too many, integers beyond int64, a root that is a scalar) is refused
+ * around it. No exception can arise: simdjson is built for error codes here, and nothing allocates
+ * after json_parser_new. */
 #define SIMDJSON_EXCEPTIONS 0
 #include "jose/json.h"
 
@@ -30,21 +31,6 @@ constexpr size_t values_max(size_t bytes)
 
 /* The flattened tape's indices are 32 bits, and simdjson's own limit is 4 GiB. */
 constexpr size_t DOCUMENT_BYTES_MAX = UINT32_C(1) << 30;
-
-status from_simdjson(simdjson::error_code error)
-{
-    switch (error) {
-    case simdjson::SUCCESS:
-        return STATUS_OK;
-    case simdjson::MEMALLOC:
-        return STATUS_NO_MEMORY;
-    case simdjson::CAPACITY:
-    case simdjson::DEPTH_ERROR:
-        return STATUS_TOO_LARGE;
-    default:
-        return STATUS_MALFORMED;
-    }
-}
 
 /* simdjson's tape (its doc/tape.md): words of 64 bits, the kind in the upper 8, a payload in the
  * others. A string's payload is an offset to its 32-bit size and its bytes; a number has its value
@@ -182,46 +168,6 @@ status flatten(json_parser *parser)
     return STATUS_OK;
 }
 
-/* The four hex digits of an escape that simdjson has accepted. */
-unsigned hex4(const uint8_t *digits)
-{
-    unsigned value = 0;
-    for (int i = 0; i < 4; i++) {
-        unsigned digit = digits[i];
-        value = value << 4 | (digit <= '9' ? digit - '0' : (digit | 0x20) - 'a' + 10);
-    }
-    return value;
-}
-
-/* Whether every \u escape of a high surrogate is followed by one of a low surrogate and the other
- * way round. The document has passed simdjson: a backslash stands in a string, and what follows is
- * an escape. */
-bool surrogates_paired(const uint8_t *text, size_t size)
-{
-    const uint8_t *at = text, *end = text + size;
-    while ((at = static_cast<const uint8_t *>(memchr(at, '\\', static_cast<size_t>(end - at)))) !=
-           nullptr) {
-        if (at[1] != 'u') {
-            at += 2;
-            continue;
-        }
-        unsigned unit = hex4(at + 2);
-        at += 6;
-        if (unit < 0xd800 || unit > 0xdfff) {
-            continue;
-        }
-        if (unit > 0xdbff || at[0] != '\\' || at[1] != 'u') {
-            return false;
-        }
-        unit = hex4(at + 2);
-        at += 6;
-        if (unit < 0xdc00 || unit > 0xdfff) {
-            return false;
-        }
-    }
-    return true;
-}
-
 bool in_number(uint8_t byte)
 {
     return (byte >= '0' && byte <= '9') || byte == '-' || byte == '+' || byte == '.' ||
@@ -315,10 +261,8 @@ enum status json_parse(struct json_parser *parser, struct span text, struct json
     simdjson::error_code error =
         parser->simd.parse_into_document(parser->tape, parser->text, text.size, false).get(root);
     if (error != simdjson::SUCCESS) {
-        return from_simdjson(error);
-    }
-    if (!surrogates_paired(parser->text, text.size)) {
-        return STATUS_MALFORMED;
+        /* Capacity and memory are no reasons: json_parser_new has provided them. */
+        return error == simdjson::DEPTH_ERROR ? STATUS_TOO_LARGE : STATUS_MALFORMED;
     }
     parser->count = 0;
     parser->fractions = 0;

@@ -29,7 +29,7 @@ Test(jws, rfc7515_a1)
                                              "\"http://example.com/is_root\":true}"));
     cr_assert(span_equal(jws.signature, span_make(signature, sizeof signature)));
     cr_assert_eq(jws.signing_input.data, (const uint8_t *)rfc7515_a1);
-    cr_assert_eq(jws.signing_input.size, strrchr(rfc7515_a1, '.') - rfc7515_a1);
+    cr_assert_eq(jws.signing_input.size, (size_t)(strrchr(rfc7515_a1, '.') - rfc7515_a1));
 }
 
 Test(jws, refused)
