@@ -118,6 +118,7 @@ struct io_socket {
     uint16_t in_flight; /* operations the kernel still holds */
     uint8_t state;
     bool receiving, receive_wanted, sending, closing;
+    bool sent_some; /* the kernel took bytes of the last io_send, also if that then failed */
     uint16_t buffers_held;
     int error; /* errno of the last failure, for the log */
     void *backend_data;

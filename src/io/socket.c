@@ -132,6 +132,7 @@ void io_send(struct io_socket *socket, const struct span *spans, size_t count)
     }
     struct io_endpoint *endpoint = endpoint_of(socket);
     socket->sending = true;
+    socket->sent_some = false;
     endpoint->send_wanted = true;
     io_touch(socket->io, endpoint);
     struct io_transfer *transfer = slab_take(&socket->io->transfers);
@@ -462,6 +463,7 @@ static void complete_send(struct io *io, struct io_endpoint *endpoint, int32_t r
     struct io_transfer *transfer = endpoint->transfer;
     socket->in_flight--;
     if (result > 0) {
+        socket->sent_some = true;
         io_transfer_advance(transfer, (size_t)result);
     }
     bool again = (result > 0 && transfer->remaining > 0) || result == -EAGAIN || result == -EINTR;

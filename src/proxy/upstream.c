@@ -391,11 +391,11 @@ static void on_sent(struct io_socket *socket, enum status status)
     struct upstream *upstream = (struct upstream *)socket;
     size_t sent = upstream->sending;
     upstream->sending = 0;
+    upstream->written = upstream->written || socket->sent_some;
     if (status != STATUS_OK) {
         send_failed(upstream);
         return;
     }
-    upstream->written = true;
     buffer_consume(&upstream->out, sent);
     if (upstream->end_pending) {
         upstream->end_pending = false;

@@ -4,6 +4,7 @@
 #include "tls/context_internal.h"
 #include "tls/demo.h"
 #include "tls/leaf.h"
+#include "tls/peer.h"
 #include "tls/pem.h"
 
 #include <openssl/base.h>
@@ -171,6 +172,38 @@ static enum status keep_dns_names(struct tls_context *context, X509 *leaf)
     return STATUS_OK;
 }
 
+/* Keeps the first URI SAN of our leaf, which x-forwarded-client-cert names as "By=". One that is
+ * not printable ASCII, or longer than a SPIFFE ID may be, is left out: it could not go into a
+ * header. */
+static enum status keep_own_uri(struct tls_context *context, X509 *leaf)
+{
+    GENERAL_NAMES *sans = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+    size_t count = sans != NULL ? sk_GENERAL_NAME_num(sans) : 0;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < count && context->own_uri == NULL && status == STATUS_OK; i++) {
+        const GENERAL_NAME *san = sk_GENERAL_NAME_value(sans, i);
+        if (san->type != GEN_URI) {
+            continue;
+        }
+        const unsigned char *text = ASN1_STRING_get0_data(san->d.uniformResourceIdentifier);
+        size_t size = (size_t)ASN1_STRING_length(san->d.uniformResourceIdentifier);
+        bool printable = size > 0 && size <= TLS_SPIFFE_ID_MAX;
+        for (size_t j = 0; j < size && printable; j++) {
+            printable = text[j] > 0x20 && text[j] < 0x7f;
+        }
+        if (printable) {
+            context->own_uri = malloc(size);
+            status = context->own_uri != NULL ? STATUS_OK : STATUS_NO_MEMORY;
+        }
+        if (context->own_uri != NULL) {
+            memcpy(context->own_uri, text, size);
+            context->own_uri_size = size;
+        }
+    }
+    GENERAL_NAMES_free(sans);
+    return status;
+}
+
 static enum status load_own(struct tls_context *context, const char *certificate_path,
                             const char *key_path, char *error, size_t error_size)
 {
@@ -190,6 +223,7 @@ static enum status load_own(struct tls_context *context, const char *certificate
             status = STATUS_MALFORMED;
         }
         if (status == STATUS_OK && (keep_dns_names(context, leaf) != STATUS_OK ||
+                                    keep_own_uri(context, leaf) != STATUS_OK ||
                                     use_chain(context->ssl_ctx, chain, key) != STATUS_OK)) {
             snprintf(error, error_size,
                      "%s: BoringSSL cannot use this certificate (kind of key, or over %d of them)",
@@ -431,6 +465,7 @@ void tls_context_release(struct tls_context *context)
     SSL_CTX_free(context->ssl_ctx);
     BIO_meth_free(context->bio_method);
     free(context->dns_names);
+    free(context->own_uri);
     free(context);
 }
 
@@ -448,6 +483,11 @@ size_t tls_context_dns_names(const struct tls_context *context, struct span *nam
         names[i] = context->dns_names[i];
     }
     return count;
+}
+
+struct span tls_context_own_uri(const struct tls_context *context)
+{
+    return span_make(context->own_uri, context->own_uri_size);
 }
 
 int64_t tls_context_certificate_expiry(const struct tls_context *context)

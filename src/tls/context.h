@@ -41,6 +41,10 @@ uint64_t tls_context_generation(const struct tls_context *context);
 size_t tls_context_dns_names(const struct tls_context *context, struct span *names,
                              size_t names_max, bool *wildcard);
 
+/* The first URI SAN of our own certificate (its SPIFFE ID, usually); empty if there is none. Lives
+ * as long as the context. */
+struct span tls_context_own_uri(const struct tls_context *context);
+
 /* Seconds since 1970 at which the served certificate (leaf) and the earliest client CA expire. */
 int64_t tls_context_certificate_expiry(const struct tls_context *context);
 int64_t tls_context_client_ca_expiry(const struct tls_context *context);

@@ -20,6 +20,8 @@ struct tls_context {
     int64_t certificate_expiry_s, ca_expiry_s;
     struct span *dns_names; /* exact ones of our leaf, lower case; text follows the array */
     size_t dns_names_count;
+    char *own_uri; /* the first URI SAN of our leaf; NULL: none */
+    size_t own_uri_size;
     bool has_wildcard;
 };
 
