@@ -2,7 +2,7 @@
 
 /* Rows by what they need of the CPU; a gap is filled by the row above it. */
 static const struct engine *const engines[ENGINE_TIERS][KEY_TYPES] = {
-    [ENGINE_PORTABLE] = {0},
+    [ENGINE_PORTABLE] = {[KEY_ED25519] = &ed25519_engine_portable},
     [ENGINE_IFMA] = {0},
 };
 

@@ -1,0 +1,372 @@
+/* How fast signatures are verified: per algorithm, implementation and batch size, as a ratio to the
+ * linked BoringSSL, in one process and in turns (a slice of each, round robin), so that a machine
+ * that slows down slows all of them. Also new keys, a flood of keys that never come back, what a
+ * table costs in memory and time, and how long a start takes. Usage: bench_crypto [SECONDS_PER_ROW]
+ * [KEY_MEMORY_MIB] */
+#include "base/rcu.h"
+#include "crypto/verifier.h"
+
+#include <openssl/bn.h>
+#include <openssl/curve25519.h>
+#include <openssl/ec_key.h>
+#include <openssl/ecdsa.h>
+#include <openssl/nid.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define WARM_KEYS    256
+#define PER_KEY      8
+#define FLOOD_KEYS   4096
+#define MESSAGE_SIZE 384 /* the signing input of a usual DPoP proof with its JWK */
+#define BATCH_MAX    64
+
+/* Keys with signatures of one algorithm, made before anything is timed. */
+struct material {
+    enum signature_algorithm algorithm;
+    size_t keys, per_key;
+    struct public_key *public;
+    EC_KEY **ec; /* public halves, for the reference loop */
+    uint8_t (*messages)[MESSAGE_SIZE];
+    uint8_t (*signatures)[64];
+};
+
+static double now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void require(int good)
+{
+    if (!good) {
+        fprintf(stderr, "bench_crypto: BoringSSL failed or a verdict was wrong\n");
+        exit(1);
+    }
+}
+
+static void sign_es256(struct material *m, size_t index, EC_KEY *ec)
+{
+    uint8_t digest[32];
+    SHA256(m->messages[index], MESSAGE_SIZE, digest);
+    ECDSA_SIG *sig = ECDSA_do_sign(digest, 32, ec);
+    require(sig != NULL);
+    const BIGNUM *r, *s;
+    ECDSA_SIG_get0(sig, &r, &s);
+    require(BN_bn2bin_padded(m->signatures[index], 32, r));
+    require(BN_bn2bin_padded(m->signatures[index] + 32, 32, s));
+    ECDSA_SIG_free(sig);
+}
+
+static struct material make(enum signature_algorithm algorithm, size_t keys, size_t per_key)
+{
+    struct material m = {.algorithm = algorithm, .keys = keys, .per_key = per_key};
+    m.public = calloc(keys, sizeof *m.public);
+    m.ec = calloc(keys, sizeof(EC_KEY *));
+    m.messages = calloc(keys * per_key, MESSAGE_SIZE);
+    m.signatures = calloc(keys * per_key, 64);
+    require(m.public != NULL && m.ec != NULL && m.messages != NULL && m.signatures != NULL);
+    for (size_t k = 0; k < keys; k++) {
+        uint8_t seed[64];
+        if (algorithm == SIGNATURE_ES256) {
+            m.public[k].type = KEY_P256;
+            m.ec[k] = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
+            require(m.ec[k] != NULL && EC_KEY_generate_key(m.ec[k]));
+            BIGNUM *x = BN_new(), *y = BN_new();
+            require(EC_POINT_get_affine_coordinates_GFp(
+                EC_KEY_get0_group(m.ec[k]), EC_KEY_get0_public_key(m.ec[k]), x, y, NULL));
+            require(BN_bn2bin_padded(m.public[k].x, 32, x) &&
+                    BN_bn2bin_padded(m.public[k].y, 32, y));
+            BN_free(x);
+            BN_free(y);
+        } else {
+            m.public[k].type = KEY_ED25519;
+            ED25519_keypair(m.public[k].x, seed);
+        }
+        for (size_t i = 0; i < per_key; i++) {
+            size_t index = k * per_key + i;
+            for (size_t j = 0; j < MESSAGE_SIZE; j++) {
+                m.messages[index][j] = (uint8_t)(index * 131 + j * 7 + (j >> 3) * index);
+            }
+            if (algorithm == SIGNATURE_ES256) {
+                sign_es256(&m, index, m.ec[k]);
+            } else {
+                require(ED25519_sign(m.signatures[index], m.messages[index], MESSAGE_SIZE, seed));
+            }
+        }
+    }
+    return m;
+}
+
+static void material_free(struct material *m)
+{
+    for (size_t k = 0; k < m->keys; k++) {
+        EC_KEY_free(m->ec[k]);
+    }
+    free(m->public);
+    free(m->ec);
+    free(m->messages);
+    free(m->signatures);
+}
+
+/* The signature a running number names: neighbours have different keys. */
+static size_t pick(const struct material *m, uint64_t number)
+{
+    uint64_t scrambled = (number * UINT64_C(0x9e3779b97f4a7c15)) >> 20;
+    return scrambled % (m->keys * m->per_key);
+}
+
+/* BoringSSL with the key already parsed: what a server that caches EC_KEYs would do. The hash is
+ * included. */
+static void run_boringssl(const struct material *m, uint64_t number)
+{
+    size_t index = pick(m, number);
+    if (m->algorithm == SIGNATURE_EDDSA) {
+        require(ED25519_verify(m->messages[index], MESSAGE_SIZE, m->signatures[index],
+                               m->public[index / m->per_key].x));
+        return;
+    }
+    uint8_t digest[32];
+    SHA256(m->messages[index], MESSAGE_SIZE, digest);
+    ECDSA_SIG *sig = ECDSA_SIG_new();
+    BIGNUM *r = BN_bin2bn(m->signatures[index], 32, NULL);
+    BIGNUM *s = BN_bin2bn(m->signatures[index] + 32, 32, NULL);
+    require(sig != NULL && ECDSA_SIG_set0(sig, r, s));
+    require(ECDSA_do_verify(digest, 32, sig, m->ec[index / m->per_key]) == 1);
+    ECDSA_SIG_free(sig);
+}
+
+struct row {
+    struct verifier *verifier; /* NULL: BoringSSL */
+    size_t batch;
+    uint64_t number;
+    double seconds, signatures;
+};
+
+static void run_slice(struct row *row, const struct material *m, struct verify_scratch *scratch,
+                      double seconds)
+{
+    double begun = now_s(), passed;
+    do {
+        if (row->verifier == NULL) {
+            for (int i = 0; i < 16; i++) {
+                run_boringssl(m, row->number++);
+            }
+            row->signatures += 16;
+        } else {
+            struct verify_job jobs[BATCH_MAX];
+            size_t repeats = row->batch < 16 ? 16 / row->batch : 1;
+            for (size_t repeat = 0; repeat < repeats; repeat++) {
+                for (size_t i = 0; i < row->batch; i++) {
+                    size_t index = pick(m, row->number++);
+                    jobs[i] = (struct verify_job){
+                        .algorithm = m->algorithm,
+                        .key = &m->public[index / m->per_key],
+                        .message = span_make(m->messages[index], MESSAGE_SIZE),
+                        .signature = span_make(m->signatures[index], 64)};
+                }
+                verify_batch(row->verifier, scratch, jobs, row->batch);
+                for (size_t i = 0; i < row->batch; i++) {
+                    require(jobs[i].status == STATUS_OK);
+                }
+                rcu_quiescent();
+                row->signatures += (double)row->batch;
+            }
+        }
+        passed = now_s() - begun;
+    } while (passed < seconds);
+    row->seconds += passed;
+}
+
+static void round_robin(struct row *rows, size_t count, const struct material *m,
+                        struct verify_scratch *scratch, double seconds)
+{
+    const double slice = 0.01;
+    for (double spent = 0; spent < seconds; spent += slice) {
+        for (size_t i = 0; i < count; i++) {
+            run_slice(&rows[i], m, scratch, slice);
+        }
+    }
+}
+
+static const char *const tiers[] = {"reference", "portable", "ifma"};
+static const size_t batches[] = {1, 8, 16, 64};
+
+static struct verifier *verifier_make(const char *tier, size_t memory, bool say)
+{
+    double begun = now_s();
+    struct verifier *verifier = verifier_new(
+        &(struct verifier_options){.key_memory_bytes = memory, .implementation = tier});
+    if (say && verifier != NULL) {
+        printf("  start, %-9s %7.1f ms\n", tier, 1e3 * (now_s() - begun));
+    }
+    return verifier;
+}
+
+static void print_rows(const char *what, const struct row *rows, size_t count)
+{
+    double reference = rows[0].seconds / rows[0].signatures;
+    for (size_t i = 0; i < count; i++) {
+        double each = rows[i].seconds / rows[i].signatures;
+        printf("  %-8s %-10s %3zu  %8.2f us  %9.0f /s  %6.2f x\n", what,
+               rows[i].verifier == NULL ? "BoringSSL" : verifier_implementation(rows[i].verifier),
+               rows[i].batch, 1e6 * each, 1 / each, reference / each);
+    }
+}
+
+/* 256 keys whose contexts are there. */
+static void bench_warm(const char *name, enum signature_algorithm algorithm, double seconds,
+                       size_t memory, struct verify_scratch *scratch)
+{
+    struct material m = make(algorithm, WARM_KEYS, PER_KEY);
+    struct row rows[1 + 12] = {{.batch = 1}};
+    size_t count = 1;
+    struct verifier *verifiers[3] = {0};
+    for (size_t t = 1; t < 3; t++) {
+        verifiers[t] = verifier_make(tiers[t], memory, true);
+        if (verifiers[t] == NULL) {
+            continue;
+        }
+        /* Every signature three times: the second use of a key builds its context. The budget of a
+         * flood would hold that up, so time is given until all are there. */
+        for (size_t round = 0; round < 200; round++) {
+            for (size_t i = 0; i < m.keys; i++) {
+                struct verify_job job = {
+                    .algorithm = algorithm,
+                    .key = &m.public[i],
+                    .message = span_make(m.messages[i * m.per_key], MESSAGE_SIZE),
+                    .signature = span_make(m.signatures[i * m.per_key], 64)};
+                verify_batch(verifiers[t], scratch, &job, 1);
+                rcu_quiescent();
+            }
+            struct verifier_counters counters;
+            verifier_read_counters(verifiers[t], &counters);
+            if (counters.key_contexts >= WARM_KEYS) {
+                break;
+            }
+        }
+        struct verifier_counters counters;
+        verifier_read_counters(verifiers[t], &counters);
+        printf("  %-8s %-10s %llu contexts, %llu bytes each, window %u\n", name, tiers[t],
+               (unsigned long long)counters.key_contexts,
+               (unsigned long long)(counters.key_contexts > 0
+                                        ? counters.key_context_bytes / counters.key_contexts
+                                        : 0),
+               verifiers[t]->windows[signature_key_type(algorithm)]);
+        for (size_t b = 0; b < 4; b++) {
+            rows[count++] = (struct row){.verifier = verifiers[t], .batch = batches[b]};
+        }
+    }
+    round_robin(rows, count, &m, scratch, seconds);
+    print_rows(name, rows, count);
+    for (size_t t = 0; t < 3; t++) {
+        verifier_free(verifiers[t]);
+    }
+    material_free(&m);
+}
+
+/* Keys without contexts: with no key memory at all, and with the default while none ever comes
+ * back. */
+static void bench_new(const char *name, enum signature_algorithm algorithm, double seconds,
+                      size_t memory, struct verify_scratch *scratch)
+{
+    struct material m = make(algorithm, FLOOD_KEYS, 1);
+    struct row rows[1 + 8] = {{.batch = 1}};
+    size_t count = 1;
+    struct verifier *verifiers[3] = {0};
+    for (size_t t = 1; t < 3; t++) {
+        verifiers[t] = verifier_make(tiers[t], 0, false);
+        for (size_t b = 0; b < 2 && verifiers[t] != NULL; b++) {
+            rows[count++] = (struct row){.verifier = verifiers[t], .batch = batches[b]};
+        }
+    }
+    round_robin(rows, count, &m, scratch, seconds);
+    printf("  new keys:\n");
+    print_rows(name, rows, count);
+    /* The flood: every key once through a fresh verifier, so the filter has seen none of them. */
+    for (size_t b = 0; b < 2; b++) {
+        struct verifier *verifier = verifier_make(NULL, memory, false);
+        double begun = now_s();
+        struct verify_job jobs[8];
+        for (size_t i = 0; i < m.keys; i += batches[b]) {
+            for (size_t j = 0; j < batches[b]; j++) {
+                jobs[j] = (struct verify_job){.algorithm = algorithm,
+                                              .key = &m.public[i + j],
+                                              .message = span_make(m.messages[i + j], MESSAGE_SIZE),
+                                              .signature = span_make(m.signatures[i + j], 64)};
+            }
+            verify_batch(verifier, scratch, jobs, batches[b]);
+            rcu_quiescent();
+        }
+        double each = (now_s() - begun) / (double)m.keys;
+        struct verifier_counters counters;
+        verifier_read_counters(verifier, &counters);
+        printf("  %-8s flood by %zu: %.2f us each, %.2f of BoringSSL's cost, %llu contexts built\n",
+               name, batches[b], 1e6 * each, each / (rows[0].seconds / rows[0].signatures),
+               (unsigned long long)counters.context_builds);
+        verifier_free(verifier);
+    }
+    for (size_t t = 0; t < 3; t++) {
+        verifier_free(verifiers[t]);
+    }
+    material_free(&m);
+}
+
+/* What building one context costs, in verifications by BoringSSL. */
+static void bench_build(const char *name, enum public_key_type type, size_t memory)
+{
+    for (size_t t = 1; t < 3; t++) {
+        struct verifier *verifier = verifier_make(tiers[t], memory, false);
+        if (verifier == NULL) {
+            continue;
+        }
+        struct verify_scratch *scratch = verify_scratch_new();
+        struct material m = make(type == KEY_P256 ? SIGNATURE_ES256 : SIGNATURE_EDDSA, 64, 1);
+        const struct engine *engine = verifier->engines[type];
+        for (unsigned window = engine->window_min; window <= engine->window_max; window++) {
+            size_t bytes = engine->table_bytes(window);
+            void *table = aligned_alloc(ENGINE_ALIGNMENT, (bytes + 63) / 64 * 64);
+            double begun = now_s();
+            for (size_t i = 0; i < m.keys; i++) {
+                require(engine->table_build(verifier->shared[type], scratch->engine, window,
+                                            &m.public[i], table) == STATUS_OK);
+                if (engine->table_cleanup != NULL) {
+                    engine->table_cleanup(table);
+                }
+            }
+            printf("  %-8s %-10s table of window %2u: %7zu bytes, %7.1f us\n", name, tiers[t],
+                   window, bytes, 1e6 * (now_s() - begun) / (double)m.keys);
+            free(table);
+        }
+        material_free(&m);
+        verify_scratch_free(scratch);
+        verifier_free(verifier);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    double seconds = argc > 1 ? strtod(argv[1], NULL) : 1;
+    size_t memory = (size_t)(argc > 2 ? strtoul(argv[2], NULL, 10) : 32) << 20;
+    rcu_register();
+    struct verify_scratch *scratch = verify_scratch_new();
+    require(scratch != NULL && seconds > 0);
+    printf("BoringSSL API version %d; %d keys, messages of %d bytes hashed in every row, "
+           "key memory %zu MiB\n",
+           BORINGSSL_API_VERSION, WARM_KEYS, MESSAGE_SIZE, memory >> 20);
+    static const struct {
+        const char *name;
+        enum signature_algorithm algorithm;
+    } runs[] = {{"ES256", SIGNATURE_ES256}, {"Ed25519", SIGNATURE_EDDSA}};
+    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
+        printf("%s\n", runs[i].name);
+        bench_build(runs[i].name, signature_key_type(runs[i].algorithm), memory);
+        bench_warm(runs[i].name, runs[i].algorithm, seconds, memory, scratch);
+        bench_new(runs[i].name, runs[i].algorithm, seconds, memory, scratch);
+    }
+    verify_scratch_free(scratch);
+    rcu_unregister();
+    return 0;
+}

@@ -1,0 +1,66 @@
+/* Points of edwards25519 (RFC 8032 section 5.1) in portable arithmetic, and the tables of multiples
+ * that a verification adds up. The curve is complete (a = -1 is a square, d is not), so the
+ * addition formulas have no exceptional cases: not for equal points, not for the neutral one, not
+ * for torsion. */
+#ifndef POPGATE_CRYPTO_ED25519_POINT_H
+#define POPGATE_CRYPTO_ED25519_POINT_H
+
+#include "crypto/ed25519_field.h"
+
+#include <stddef.h>
+
+/* x = X / Z, y = Y / Z, X Y = Z T. All tight. */
+struct ed25519_point {
+    struct fe x, y, z, t;
+};
+
+/* A point as a table holds it: y + x, y - x, 2 d x y, each canonical, as words, least significant
+ * first. Entries are aligned to 32, so each spans two cache lines, and bit 0 of an entry's address
+ * is free to carry a sign. */
+struct ed25519_entry {
+    _Alignas(32) uint64_t sum[4];
+    uint64_t difference[4];
+    uint64_t product[4];
+};
+
+/* The neutral point. */
+extern const struct ed25519_entry ed25519_neutral_entry;
+
+/* A term of a sum: an entry's address, plus one if the point is to be subtracted. */
+#define ED25519_TERM(entry, negative) ((uintptr_t)(entry) | (uintptr_t)(negative))
+
+/* The point that `encoded` (y below p) decodes to; false when there is none. The sign of x is taken
+ * as given: callers have excluded x = 0 (ed25519_key_encoding_allowed). t and z are set. */
+bool ed25519_decode_vartime(struct ed25519_point *point, const uint8_t encoded[32]);
+
+/* The base point B. */
+extern const struct ed25519_point ed25519_base;
+
+/* r = a + (entry, subtracted if the term says so). "Twisted Edwards Curves Revisited", Hisil, Wong,
+ * Carter, Dawson, ASIACRYPT 2008, section 3.1, with Z2 = 1: seven multiplications. */
+struct ed25519_point ed25519_add_term(const struct ed25519_point *a, uintptr_t term);
+
+/* The sum of `count` terms. */
+struct ed25519_point ed25519_sum_terms(const uintptr_t *terms, size_t count);
+
+/* A table of multiples of a point P for windows of w bits (4 <= w <= 13), for scalars below L:
+ *   entry ((i << (w - 1)) + d - 1) is d 2^(w i) P, for i = 0 .. n - 1, n = floor(252 / w), d = 1 ..
+ * 2^(w-1); behind them the entries of the top window, d = 1 .. 2^(252 - w n). */
+size_t ed25519_table_entries(unsigned window);
+
+#define ED25519_BUILD_POINTS 256
+struct ed25519_build_scratch {
+    struct ed25519_point points[ED25519_BUILD_POINTS];
+    struct fe products[ED25519_BUILD_POINTS];
+};
+/* `point` has z = 1. Writes ed25519_table_entries(window) entries. */
+void ed25519_table_build_vartime(struct ed25519_entry *table, unsigned window,
+                                 const struct ed25519_point *point,
+                                 struct ed25519_build_scratch *scratch);
+
+/* Writes the terms of s P, s below L, from P's table: at most floor(252 / w) + 1, zero digits have
+ * none. Returns their number, and asks for their cache lines. */
+size_t ed25519_recode_vartime(uintptr_t *terms, const uint64_t s[4], unsigned window,
+                              const struct ed25519_entry *table);
+
+#endif
