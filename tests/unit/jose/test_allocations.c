@@ -92,19 +92,26 @@ Test(allocations, a_set_is_whole_or_not_made)
 {
     static const char text[] = "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"" P256_X
                                "\",\"y\":\"" P256_Y "\",\"kid\":\"a\"}]}";
-    unsigned failures = 0, without_memory = 0;
-    struct jwks *jwks = NULL;
+    struct jwks *jwks;
     const char *error;
-    while (jwks == NULL) {
-        failing = allocations + 1 + failures++;
+    unsigned long before = allocations;
+    cr_assert_eq(jwks_parse(span_from_string(text), &jwks, &error), STATUS_OK);
+    unsigned long needed = allocations - before;
+    jwks_free(jwks);
+    unsigned without_memory = 0;
+    for (unsigned long number = 1; number <= needed; number++) {
+        failing = allocations + number;
         enum status status = jwks_parse(span_from_string(text), &jwks, &error);
         failing = 0;
+        /* Some of the allocations are BoringSSL's: it does without a few, and without others no
+         * point is valid. */
         cr_assert_eq(status == STATUS_OK, jwks != NULL);
         cr_assert_eq(status == STATUS_OK, error == NULL);
         without_memory += status == STATUS_NO_MEMORY && strcmp(error, "out of memory") == 0;
-        cr_assert_lt(failures, 1000);
+        jwks_free(jwks);
     }
-    cr_assert_gt(without_memory, 5);
+    cr_assert_gt(without_memory, 8, "the parser's, the entries' and the set's");
+    cr_assert_eq(jwks_parse(span_from_string(text), &jwks, &error), STATUS_OK);
     cr_assert_eq(jwks_count(jwks), 1);
     jwks_free(jwks);
 }
