@@ -61,6 +61,7 @@ struct level {
  * SIMDJSON_PADDING larger than its contents. */
 uint64_t name_bit(span name)
 {
+    static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the name's first byte is the lowest");
     uint64_t head;
     memcpy(&head, name.data, sizeof head);
     if (name.size < sizeof head) {
