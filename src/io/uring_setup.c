@@ -121,15 +121,15 @@ static int try_receive(struct uring *self, unsigned mode)
         io_uring_prep_recv(entry, pair[0], NULL, 0, 0);
         entry->ioprio = mode & URING_MULTISHOT_RECEIVE ? IORING_RECV_MULTISHOT : 0;
         entry->file_index = mode & URING_MULTISHOT_CAP ? 1
-                                                       : 0; /* optlen: end after a byte in all */
+                                                       : 0; /* optlen: end after a byte or more */
         entry->flags |= IOSQE_BUFFER_SELECT;
         entry->buf_group = URING_BUFFER_GROUP;
         io_uring_sqe_set_data64(entry, 1);
         if (next_completion(self, &done)) {
             bool more = (done.flags & IORING_CQE_F_MORE) != 0;
-            bool right = mode & URING_MULTISHOT_CAP       ? done.res == 1 && !more
-                         : mode & URING_MULTISHOT_RECEIVE ? done.res == 2 && more
-                                                          : done.res == 2;
+            bool wants_more = (mode & (URING_MULTISHOT_RECEIVE | URING_MULTISHOT_CAP)) ==
+                              URING_MULTISHOT_RECEIVE;
+            bool right = done.res == 2 && more == wants_more;
             result = right ? 0 : done.res < 0 ? done.res : -EIO;
         }
     }
