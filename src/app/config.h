@@ -1,4 +1,5 @@
-/* The configuration file as a value: everything DESIGN.md lists, with its defaults, checked. Immutable after loading. */
+/* The configuration file as a value: everything DESIGN.md lists, with its defaults, checked.
+ * Immutable after loading. */
 #ifndef POPGATE_APP_CONFIG_H
 #define POPGATE_APP_CONFIG_H
 
@@ -36,10 +37,11 @@ struct config {
     size_t listen_count;
     struct config_address upstream;
     enum config_protocol upstream_protocol;
-    char upstream_host[256]; /* what an upstream without a Host of its own would see; informational */
+    char upstream_host[256]; /* what an upstream without a Host of its own would see; informational
+                              */
     uint32_t workers;        /* resolved, at least 1 */
     enum io_backend io_backend;
-    const char *user; /* "" : stay */
+    const char *user; /* "": stay */
     struct {
         const char *certificate, *private_key, *client_ca, *client_crl;
         int min_version_minor;
@@ -68,8 +70,8 @@ struct config {
         uint32_t connections, streams, pipeline;
     } limits;
     struct {
-        uint32_t handshake_ms, head_ms, body_progress_ms, upstream_connect_ms, upstream_head_ms, idle_ms,
-            upstream_idle_ms, drain_ms;
+        uint32_t handshake_ms, head_ms, body_progress_ms, upstream_connect_ms, upstream_head_ms,
+            idle_ms, upstream_idle_ms, drain_ms;
     } timeouts;
     const struct config_address *proxy_protocol_trusted;
     size_t proxy_protocol_trusted_count;
@@ -94,13 +96,31 @@ struct config_errors {
     size_t count;
 };
 
-/* Reads and checks `path` (syntax, keys, types, units, ranges, and the combinations that cannot work). STATUS_OK sets *config
- * (owned); otherwise at least one error is there, in file order. Files it names are not opened here. */
+struct config_position {
+    uint32_t line, column; /* from 1; columns count characters */
+};
+
+/* Reads and checks `path` (syntax, keys, types, units, ranges, and the combinations that cannot
+ * work). STATUS_OK sets *config (owned); otherwise at least one error is there, in file order.
+ * Files it names are not opened here. */
 MUST_CHECK enum status config_load(const char *path, struct config **config,
                                    struct config_errors *errors);
 /* The same from memory; `name` stands for the file in messages. */
 MUST_CHECK enum status config_parse(struct span text, const char *name, struct config **config,
                                     struct config_errors *errors);
 void config_free(struct config *config);
+
+/* Where the value of `key` stands ("tls.certificate", "issuers[0].jwks_file"); where the file does
+ * not name the key, the position of the nearest section around it that it does name, else 1:1. */
+struct config_position config_position(const struct config *config, const char *key);
+/* The file's name as config_load or config_parse got it. */
+const char *config_name(const struct config *config);
+
+/* Adds "file:line:column: key: ..." with the key's position: for what only opening the files shows.
+ * Any number may be added; beyond CONFIG_ERRORS_MAX they are left out. */
+__attribute__((format(printf, 4, 5))) void config_complain(const struct config *config,
+                                                           const char *key,
+                                                           struct config_errors *errors,
+                                                           const char *format, ...);
 
 #endif
