@@ -23,7 +23,7 @@ static enum status read_all(int descriptor, const char *path, size_t size_max, c
             continue;
         }
         if (count < 0) {
-            snprintf(error, error_size, "%s: %s", path, strerror(errno));
+            snprintf(error, error_size, "%s: %m", path);
             free(bytes);
             return STATUS_SYSTEM;
         }
@@ -44,7 +44,7 @@ enum status file_read(const char *path, size_t size_max, char **text, size_t *si
 {
     int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (descriptor < 0) {
-        snprintf(error, error_size, "%s: %s", path, strerror(errno));
+        snprintf(error, error_size, "%s: %m", path);
         return STATUS_SYSTEM;
     }
     struct stat about;

@@ -32,7 +32,7 @@ int listener_open(const struct config_address *address, char *error, size_t erro
     if (descriptor >= 0 && bind_and_listen(descriptor, address) == 0) {
         return descriptor;
     }
-    snprintf(error, error_size, "cannot listen on %s: %s", address->text, strerror(errno));
+    snprintf(error, error_size, "cannot listen on %s: %m", address->text);
     if (descriptor >= 0) {
         close(descriptor);
     }

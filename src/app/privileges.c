@@ -26,7 +26,7 @@ static enum status become(const struct passwd *account)
 enum status privileges_drop(const char *user, char *error, size_t error_size)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
-        snprintf(error, error_size, "PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
+        snprintf(error, error_size, "PR_SET_NO_NEW_PRIVS: %m");
         return STATUS_SYSTEM;
     }
     if (user == NULL || user[0] == '\0') {
@@ -42,7 +42,7 @@ enum status privileges_drop(const char *user, char *error, size_t error_size)
         return STATUS_OK;
     }
     if (become(account) != STATUS_OK) {
-        snprintf(error, error_size, "user: cannot become '%s': %s", user, strerror(errno));
+        snprintf(error, error_size, "user: cannot become '%s': %m", user);
         return STATUS_SYSTEM;
     }
     return STATUS_OK;

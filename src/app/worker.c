@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 /* Nothing needs the loop to come round by itself; this only bounds what a lost wake-up could cost.
@@ -55,10 +54,13 @@ static bool start_io(struct worker *worker)
     if (status == STATUS_OK) {
         return true;
     }
-    snprintf(worker->error, sizeof worker->error, "io_backend: %s: %s",
-             io_backend_name(worker->io_backend),
-             status == STATUS_DENIED ? "the kernel, or its seccomp profile, does not allow it"
-                                     : strerror(errno));
+    const char *name = io_backend_name(worker->io_backend);
+    if (status == STATUS_DENIED) {
+        snprintf(worker->error, sizeof worker->error,
+                 "io_backend: %s: the kernel, or its seccomp profile, does not allow it", name);
+    } else {
+        snprintf(worker->error, sizeof worker->error, "io_backend: %s: %m", name);
+    }
     return false;
 }
 
@@ -96,8 +98,7 @@ static bool turn(struct worker *worker)
     enum status status = io_turn(worker->io, WAIT_MS_MAX);
     rcu_online();
     if (status != STATUS_OK) {
-        log_message(worker->log, LOG_ERROR, "io", "worker %u: the loop failed: %s", worker->index,
-                    strerror(errno));
+        log_message(worker->log, LOG_ERROR, "io", "worker %u: the loop failed: %m", worker->index);
         return false;
     }
     proxy_turn_end(worker->proxy);
