@@ -77,27 +77,40 @@ static void uncache(struct clock_cache *cache, struct clock_node *node)
     }
 }
 
-/* Whether there is room now. */
-static bool make_room(struct clock_cache *cache)
+/* The node to evict: the first behind the hand that nobody holds and nobody used since the hand
+ * came by last, or, if the scan meets none, the first that nobody holds. NULL: all it saw are held.
+ */
+static struct clock_node *find_victim(struct clock_cache *cache)
 {
-    if (cache->count < cache->capacity) {
-        return true;
-    }
+    struct clock_node *unheld = NULL;
     for (uint32_t seen = 0; seen < CLOCK_SCAN_MAX; seen++) {
         cache->hand = (cache->hand + 1) % cache->count;
         struct clock_node *node = cache->ring[cache->hand];
         if (node->references > 0) {
             continue;
         }
-        if (node->used) {
-            node->used = false;
-            continue;
+        if (!node->used) {
+            return node;
         }
-        uncache(cache, node);
-        cache->evictions++;
+        node->used = false;
+        unheld = unheld != NULL ? unheld : node;
+    }
+    return unheld;
+}
+
+/* Whether there is room now. */
+static bool make_room(struct clock_cache *cache)
+{
+    if (cache->count < cache->capacity) {
         return true;
     }
-    return false;
+    struct clock_node *victim = find_victim(cache);
+    if (victim == NULL) {
+        return false;
+    }
+    uncache(cache, victim);
+    cache->evictions++;
+    return true;
 }
 
 void clock_cache_insert(struct clock_cache *cache, struct clock_node *node)

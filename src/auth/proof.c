@@ -197,6 +197,7 @@ static enum status check_payload(struct auth_worker *worker, const struct auth_r
     }
     work->replay_key = replay_key_hash(worker->shared->replay, work->key->thumbprint, &canonical,
                                        &request->method, &jti);
+    replay_prefetch(worker->shared->replay, work->replay_key);
     work->replay_expires_boot_s = replay_expiry(worker->settings, iat_s, now);
     return STATUS_OK;
 }

@@ -309,6 +309,22 @@ static enum status check_credentials(struct auth_worker *worker, const struct au
     return status;
 }
 
+/* The proof has not been remembered for the first time, so it does not pass. */
+static enum status deny_unremembered(struct auth_check *check, enum status status)
+{
+    switch (status) {
+    case STATUS_EXISTS:
+        return auth_deny(check, AUTH_DENIAL_PROOF_REPLAY, "this proof has been used");
+    case STATUS_FULL:
+        return auth_deny(check, AUTH_DENIAL_REPLAY_FULL, "the replay cache is full");
+    case STATUS_EXPIRED:
+        return auth_deny(check, AUTH_DENIAL_PROOF_IAT, "iat left the window while waiting");
+    default:
+        return auth_deny(check, AUTH_DENIAL_REPLAY_UNAVAILABLE, "the replay cache says %s",
+                         status_name(status));
+    }
+}
+
 /* What every signature has been verified for: policy, then the one step that cannot be taken back.
  */
 static enum status finish(struct auth_worker *worker, const struct clock_now *now,
@@ -322,21 +338,12 @@ static enum status finish(struct auth_worker *worker, const struct clock_now *no
     if (work->key != NULL) {
         uint64_t now_boot_s = now->boot_ns / (uint64_t)SECOND_NS;
         if (work->replay_expires_boot_s <= now_boot_s) {
-            return auth_deny(check, AUTH_DENIAL_PROOF_IAT, "iat left the window while waiting");
+            return deny_unremembered(check, STATUS_EXPIRED);
         }
-        switch (replay_insert(worker->shared->replay, work->replay_key, now_boot_s,
-                              work->replay_expires_boot_s)) {
-        case STATUS_OK:
-            break;
-        case STATUS_EXISTS:
-            return auth_deny(check, AUTH_DENIAL_PROOF_REPLAY, "this proof has been used");
-        case STATUS_FULL:
-            return auth_deny(check, AUTH_DENIAL_REPLAY_FULL, "the replay cache is full");
-        case STATUS_DENIED:
-            return auth_deny(check, AUTH_DENIAL_REPLAY_SHARE, "over its share of the replay cache");
-        default:
-            return auth_deny(check, AUTH_DENIAL_REPLAY_UNAVAILABLE,
-                             "no answer from the replay cache");
+        enum status status = replay_insert(worker->shared->replay, work->replay_key, now_boot_s,
+                                           work->replay_expires_boot_s);
+        if (status != STATUS_OK) {
+            return deny_unremembered(check, status);
         }
         proof_key_insert(&worker->keys, work->key);
         memcpy(check->identity.jkt, work->key->thumbprint_text, sizeof(check->identity.jkt));

@@ -5,7 +5,6 @@
 #include "proxy/origin.h"
 #include "proxy/request_head.h"
 #include "proxy/upstream.h"
-#include "proxy/upstream_wait.h"
 
 #include <assert.h>
 
@@ -55,7 +54,6 @@ static void finish(struct exchange *exchange, enum proxy_outcome outcome)
     histogram_record(&proxy->metrics.request_duration,
                      io_now(proxy->io)->boot_ns - exchange->started_ns);
     access_log_write(exchange);
-    upstream_wait_remove(exchange);
     if (exchange->submitted) {
         if (exchange->deciding) {
             auth_cancel(proxy->auth, &exchange->check);
@@ -218,9 +216,8 @@ static void answer_upstream_error(struct exchange *exchange, enum proxy_upstream
                              .description = descriptions[kind]});
 }
 
-/* Binds an upstream; false: the exchange is over, or waits until another one is done with its
- * connection. */
-static bool connect_upstream(struct exchange *exchange, bool fresh, bool may_wait)
+/* Binds an upstream; false: the exchange is over. */
+static bool connect_upstream(struct exchange *exchange, bool fresh)
 {
     struct proxy *proxy = exchange->proxy;
     enum proxy_upstream_error kind;
@@ -228,17 +225,13 @@ static bool connect_upstream(struct exchange *exchange, bool fresh, bool may_wai
     if (exchange->upstream != NULL) {
         return true;
     }
-    if (may_wait && proxy->upstreams_count > 0) {
-        upstream_wait_add(exchange);
-        return false;
-    }
     counter_add(&proxy->metrics.upstream_errors[kind], 1);
     proxy_count_limit(proxy, PROXY_LIMIT_DESCRIPTORS);
     give_up_overloaded(exchange, "no connection to the service can be made");
     return false;
 }
 
-static void forward(struct exchange *exchange, bool may_wait)
+static void forward(struct exchange *exchange)
 {
     struct proxy *proxy = exchange->proxy;
     struct http1_writer writer;
@@ -258,10 +251,8 @@ static void forward(struct exchange *exchange, bool may_wait)
             proxy->auth, &exchange->check, io_now(proxy->io), exchange->success_fields,
             sizeof exchange->success_fields);
     }
-    if (exchange->forwarded_ns == 0) {
-        exchange->forwarded_ns = io_now(proxy->io)->boot_ns;
-    }
-    if (!connect_upstream(exchange, false, may_wait)) {
+    exchange->forwarded_ns = io_now(proxy->io)->boot_ns;
+    if (!connect_upstream(exchange, false)) {
         return;
     }
     if (upstream_write(exchange->upstream, span_make(writer.data, writer.size)) != STATUS_OK) {
@@ -276,11 +267,6 @@ static void forward(struct exchange *exchange, bool may_wait)
     }
 }
 
-void exchange_forward_again(struct exchange *exchange, bool last_try)
-{
-    forward(exchange, !last_try);
-}
-
 void exchange_decided(struct exchange *exchange)
 {
     exchange->deciding = false;
@@ -289,14 +275,14 @@ void exchange_decided(struct exchange *exchange)
     }
     const struct auth_check *check = &exchange->check;
     if (check->outcome == AUTH_ALLOWED) {
-        forward(exchange, true);
+        forward(exchange);
         return;
     }
     /* Shadow mode enforces mutual TLS, so a certificate that has expired is not waved through. */
     bool certificate = check->denial == AUTH_DENIAL_CERTIFICATE_EXPIRED;
     if (exchange->proxy->settings->auth->mode == AUTH_SHADOW && !certificate) {
         exchange->shadow_denied = true;
-        forward(exchange, true);
+        forward(exchange);
         return;
     }
     deny(exchange, certificate);
@@ -350,7 +336,7 @@ void exchange_start(struct exchange *exchange)
                                      .description = exchange->reason,
                                      .close = true});
     } else {
-        forward(exchange, true);
+        forward(exchange);
     }
 }
 
@@ -492,7 +478,7 @@ static bool retry(struct exchange *exchange, struct upstream *dead)
     exchange->retried = true;
     exchange->reason = NULL;
     counter_add(&exchange->proxy->metrics.upstream_retries, 1);
-    if (connect_upstream(exchange, true, false)) {
+    if (connect_upstream(exchange, true)) {
         upstream_move_request(dead, exchange->upstream);
     }
     return true;

@@ -1,0 +1,106 @@
+/* The floor is raised while workers check: a proof below it never passes with a nonce from before
+ * the raise. Workers do what proof.c does: read the floor (acquire), then judge the nonce. Salts
+ * and floors only go up, so whoever has seen floor f must not take a nonce minted before f was
+ * raised. */
+#include "auth/gate.h"
+#include "auth/nonce.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define WORKERS 4
+#define RAISES  20000
+#define NOW     INT64_C(1800000000)
+
+/* A nonce and the floor that stood when it was minted, published together. */
+struct minted {
+    int64_t floor_s;
+    char nonce[NONCE_TEXT_BYTES];
+};
+
+static struct shared {
+    struct auth_shared auth;
+    _Atomic(struct minted *) latest;
+    atomic_bool stop;
+    atomic_ulong checks, admitted, wrong, lowered;
+} shared;
+
+static void *work(void *unused)
+{
+    (void)unused;
+    int64_t highest = 0;
+    while (!atomic_load_explicit(&shared.stop, memory_order_relaxed)) {
+        const struct minted *minted = atomic_load_explicit(&shared.latest, memory_order_acquire);
+        int64_t floor_s = atomic_load_explicit(&shared.auth.floor_s, memory_order_acquire);
+        int64_t age_s = 0;
+        enum status status = nonce_check(shared.auth.nonces,
+                                         span_make(minted->nonce, NONCE_TEXT_BYTES), NOW,
+                                         NONCE_BELOW_FLOOR, &age_s);
+        atomic_fetch_add(&shared.checks, 1);
+        if (status == STATUS_OK) {
+            atomic_fetch_add(&shared.admitted, 1);
+            atomic_fetch_add(&shared.wrong, floor_s > minted->floor_s);
+        }
+        atomic_fetch_add(&shared.lowered, floor_s < highest);
+        highest = floor_s;
+    }
+    return NULL;
+}
+
+/* Lower raises against the other raiser: they rotate, and must not lower it. */
+static void *raise_low(void *unused)
+{
+    (void)unused;
+    for (int64_t i = 0; i < RAISES; i++) {
+        auth_raise_floor(&shared.auth, i % 2);
+    }
+    return NULL;
+}
+
+int main(void)
+{
+    shared.auth.nonces = nonce_issuer_new(NULL, NONCE_INSTANCE);
+    struct minted *all = calloc(RAISES + 2, sizeof(*all));
+    if (shared.auth.nonces == NULL || all == NULL) {
+        return 1;
+    }
+    nonce_mint(shared.auth.nonces, NOW, all[0].nonce, NONCE_TEXT_BYTES);
+    atomic_store(&shared.latest, &all[0]);
+    pthread_t workers[WORKERS], low;
+    for (int i = 0; i < WORKERS; i++) {
+        pthread_create(&workers[i], NULL, work, NULL);
+    }
+    pthread_create(&low, NULL, raise_low, NULL);
+    for (int64_t i = 1; i <= RAISES; i++) {
+        auth_raise_floor(&shared.auth, i);
+        all[i].floor_s = i;
+        nonce_mint(shared.auth.nonces, NOW, all[i].nonce, NONCE_TEXT_BYTES);
+        atomic_store_explicit(&shared.latest, &all[i], memory_order_release);
+    }
+    pthread_join(low, NULL);
+    /* the last one stays good: let the workers see it */
+    struct minted *last = &all[RAISES + 1];
+    nonce_mint(shared.auth.nonces, NOW, last->nonce, NONCE_TEXT_BYTES);
+    last->floor_s = RAISES;
+    unsigned long before = atomic_load(&shared.checks);
+    atomic_store_explicit(&shared.latest, last, memory_order_release);
+    while (atomic_load(&shared.checks) < before + 1000) {
+    }
+    atomic_store(&shared.stop, true);
+    for (int i = 0; i < WORKERS; i++) {
+        pthread_join(workers[i], NULL);
+    }
+    unsigned failed = 0;
+    failed += atomic_load(&shared.wrong) != 0;
+    failed += atomic_load(&shared.lowered) != 0;
+    failed += atomic_load(&shared.admitted) == 0;
+    failed += atomic_load(&shared.auth.floor_s) != RAISES;
+    printf("floor: %lu checks, %lu admitted, %lu wrongly\n", atomic_load(&shared.checks),
+           atomic_load(&shared.admitted), atomic_load(&shared.wrong));
+    printf("%u passed, %u failed\n", 4 - failed, failed);
+    nonce_issuer_free(shared.auth.nonces);
+    free(all);
+    return failed != 0;
+}
