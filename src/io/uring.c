@@ -247,19 +247,18 @@ static enum status wait(struct io *io, uint64_t wait_ns)
 {
     struct uring *self = self_of(io);
     arm_wake(self);
-    int result = 0;
-    unsigned flags = IO_URING_READ_ONCE(*self->ring.sq.kflags);
-    bool kernel_has_work = (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+    int result;
+    io->counters.system_calls++;
     if (wait_ns > 0) {
         struct __kernel_timespec limit = {
             .tv_sec = (int64_t)(wait_ns / 1000000000u),
             .tv_nsec = (long long)(wait_ns % 1000000000u),
         };
         struct io_uring_cqe *first;
-        io->counters.system_calls++;
         result = io_uring_submit_and_wait_timeout(&self->ring, &first, 1, &limit, NULL);
-    } else if (kernel_has_work || io_uring_sq_ready(&self->ring) > 0) {
-        io->counters.system_calls++;
+    } else {
+        /* Always: IORING_SQ_TASKRUN may be clear while the kernel has put off part of a large
+         * batch. */
         result = io_uring_submit_and_get_events(&self->ring);
     }
     count_overflow(self);
