@@ -255,8 +255,8 @@ enum status config_load(const char *path, struct config **config, struct config_
         int error = errno;
         struct config_report report;
         config_report_init(&report, path, errors);
-        config_report_add(&report, (struct config_position){1, 1}, "cannot be read: %s",
-                          strerror(error));
+        errno = error;
+        config_report_add(&report, (struct config_position){1, 1}, "cannot be read: %m");
         *config = NULL;
         return STATUS_SYSTEM;
     }
