@@ -1,5 +1,6 @@
 /* The command line: finds the subcommand and steps aside. */
 #include "app/commands.h"
+#include "app/version.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,10 @@ int main(int argc, char **argv)
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         print_usage(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        version_print(stdout);
         return 0;
     }
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {

@@ -61,7 +61,7 @@ void ed25519_collect(struct ed25519_scratch *scratch, struct engine_job *jobs, s
         /* RFC 8032 section 5.1.7: "If any of the decodings fail (including S being out of range),
          * the signature is invalid." */
         if (ed25519_scalar_canonical(jobs[i].signature.data + 32)) {
-            scratch->sums[scratch->count++].job = &jobs[i];
+            scratch->live[scratch->count++] = &jobs[i];
         }
     }
 }
@@ -76,16 +76,17 @@ static void words_of(uint64_t *words, const uint8_t *bytes, size_t count)
     }
 }
 
-void ed25519_set_terms_vartime(const void *shared, unsigned window, struct ed25519_scratch *scratch,
-                               size_t index)
+void ed25519_put_terms_vartime(const void *shared, unsigned window,
+                               const struct ed25519_scratch *scratch, size_t index,
+                               struct ed25519_slots *out)
 {
-    struct ed25519_sum *sum = &scratch->sums[index];
+    const struct engine_job *job = scratch->live[index];
     uint64_t hash[8], h[4], s[4];
     words_of(hash, scratch->hashes[index], 8);
     ed25519_scalar_reduce_vartime(h, hash);
-    words_of(s, sum->job->signature.data + 32, 4);
-    sum->count = ed25519_recode_vartime(sum->terms, h, window, sum->job->table);
-    sum->count += ed25519_recode_vartime(sum->terms + sum->count, s, ED25519_WINDOW_BASE, shared);
+    words_of(s, job->signature.data + 32, 4);
+    ed25519_recode_vartime(out, h, window, job->table);
+    ed25519_recode_vartime(out, s, ED25519_WINDOW_BASE, shared);
 }
 
 void ed25519_decide_vartime(struct ed25519_scratch *scratch)
@@ -98,7 +99,7 @@ void ed25519_decide_vartime(struct ed25519_scratch *scratch)
     struct fe inverse = fe_invert_vartime(&product);
     for (size_t i = scratch->count; i-- > 0;) {
         const struct ed25519_point *p = &scratch->points[i];
-        struct engine_job *job = scratch->sums[i].job;
+        struct engine_job *job = scratch->live[i];
         struct fe zi = fe_mul(&inverse, &p->t);
         inverse = fe_mul(&inverse, &p->z);
         struct fe x = fe_mul(&p->x, &zi), y = fe_mul(&p->y, &zi);
@@ -113,9 +114,9 @@ void ed25519_decide_vartime(struct ed25519_scratch *scratch)
     }
 }
 
-static void hash(struct ed25519_scratch *scratch, size_t index)
+void ed25519_hash(struct ed25519_scratch *scratch, size_t index)
 {
-    const struct engine_job *job = scratch->sums[index].job;
+    const struct engine_job *job = scratch->live[index];
     SHA512_CTX ctx;
     SHA512_Init(&ctx);
     SHA512_Update(&ctx, job->signature.data, 32);
@@ -130,9 +131,10 @@ static void verify_known(const void *shared, void *memory, unsigned window, stru
     struct ed25519_scratch *scratch = memory;
     ed25519_collect(scratch, jobs, count);
     for (size_t i = 0; i < scratch->count; i++) {
-        hash(scratch, i);
-        ed25519_set_terms_vartime(shared, window, scratch, i);
-        scratch->points[i] = ed25519_sum_terms(scratch->sums[i].terms, scratch->sums[i].count);
+        ed25519_hash(scratch, i);
+        struct ed25519_slots slots = {.slots = scratch->rows[0].slots, .lanes_log2 = 3};
+        ed25519_put_terms_vartime(shared, window, scratch, i, &slots);
+        scratch->points[i] = ed25519_sum_terms(slots.slots, slots.count);
     }
     ed25519_decide_vartime(scratch);
 }

@@ -13,16 +13,16 @@
 /* floor(252 / 4) + 1 terms of the key, floor(252 / 12) + 1 of B, rounded up to a multiple of 8. */
 #define ED25519_TERMS_MAX 88
 
-/* One signature on its way: [S] B + [h] (-A), whose encoding must be R. */
-struct ed25519_sum {
-    struct engine_job *job;
-    size_t count;
-    uintptr_t terms[ED25519_TERMS_MAX];
+/* The portable sum uses these as a list; the vector one as rows of eight lanes, a sum having one
+ * lane or several. */
+struct ed25519_rows {
+    uintptr_t slots[ED25519_TERMS_MAX * 8];
 };
 
 struct ed25519_scratch {
     size_t count;
-    struct ed25519_sum sums[ENGINE_JOBS_MAX];
+    struct engine_job *live[ENGINE_JOBS_MAX];     /* S in range: [S] B + [h] (-A) is to be R */
+    struct ed25519_rows rows[2];                  /* one being summed, one being filled */
     struct ed25519_point points[ENGINE_JOBS_MAX]; /* t is not used */
     uint8_t hashes[ENGINE_JOBS_MAX][64];
     struct ed25519_build_scratch build;
@@ -37,11 +37,14 @@ size_t ed25519_table_bytes(unsigned window);
 enum status ed25519_table_make(const void *shared, void *scratch, unsigned window,
                                const struct public_key *key, void *table);
 
-/* Takes the jobs whose S is below L into scratch->sums (the others stay failed). */
+/* Takes the jobs whose S is below L into scratch->live (the others stay failed). */
 void ed25519_collect(struct ed25519_scratch *scratch, struct engine_job *jobs, size_t count);
-/* scratch->sums[index]: from its hash, SHA-512(R || A || M), and S to its terms. */
-void ed25519_set_terms_vartime(const void *shared, unsigned window, struct ed25519_scratch *scratch,
-                               size_t index);
+/* scratch->live[index]: from its hash, SHA-512(R || A || M), and S to its terms. */
+void ed25519_put_terms_vartime(const void *shared, unsigned window,
+                               const struct ed25519_scratch *scratch, size_t index,
+                               struct ed25519_slots *out);
+/* scratch->hashes[index] by BoringSSL. */
+void ed25519_hash(struct ed25519_scratch *scratch, size_t index);
 /* From scratch->points[0 .. count - 1], the sums (z not zero), to the jobs' statuses: one inversion
  * for all, and R compared byte for byte. */
 void ed25519_decide_vartime(struct ed25519_scratch *scratch);

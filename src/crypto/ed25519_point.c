@@ -216,33 +216,34 @@ static inline uint64_t bits_at(const uint64_t s[4], unsigned offset, unsigned wi
     return bits & ((UINT64_C(1) << width) - 1);
 }
 
-static inline size_t put_term(uintptr_t *terms, size_t count, const struct ed25519_entry *entry,
-                              bool negative)
+static inline void put_term(struct ed25519_slots *out, const struct ed25519_entry *entry,
+                            bool negative)
 {
     __builtin_prefetch(entry);
     __builtin_prefetch((const uint8_t *)entry + 64);
-    terms[count] = ED25519_TERM(entry, negative);
-    return count + 1;
+    size_t lane = out->count & (((size_t)1 << out->lanes_log2) - 1);
+    out->slots[(out->count >> out->lanes_log2) * 8 + lane] = ED25519_TERM(entry, negative);
+    out->count++;
 }
 
-size_t ed25519_recode_vartime(uintptr_t *terms, const uint64_t s[4], unsigned window,
-                              const struct ed25519_entry *table)
+void ed25519_recode_vartime(struct ed25519_slots *out, const uint64_t s[4], unsigned window,
+                            const struct ed25519_entry *table)
 {
     const unsigned full = windows_full(window);
     const uint64_t half = UINT64_C(1) << (window - 1);
     uint64_t carry = 0;
-    size_t count = 0;
+    struct ed25519_slots slots = *out;
     for (unsigned i = 0; i < full; i++) {
         uint64_t digit = bits_at(s, i * window, window) + carry;
         carry = digit > half;
         uint64_t size = carry ? 2 * half - digit : digit;
         if (size != 0) {
-            count = put_term(terms, count, table + (i << (window - 1)) + size - 1, carry);
+            put_term(&slots, table + ((size_t)i << (window - 1)) + size - 1, carry);
         }
     }
     uint64_t top = bits_at(s, full * window, 256 - full * window) + carry;
     if (top != 0) {
-        count = put_term(terms, count, table + ((size_t)full << (window - 1)) + top - 1, false);
+        put_term(&slots, table + ((size_t)full << (window - 1)) + top - 1, false);
     }
-    return count;
+    *out = slots;
 }

@@ -58,9 +58,17 @@ void ed25519_table_build_vartime(struct ed25519_entry *table, unsigned window,
                                  const struct ed25519_point *point,
                                  struct ed25519_build_scratch *scratch);
 
-/* Writes the terms of s P, s below L, from P's table: at most floor(252 / w) + 1, zero digits have
- * none. Returns their number, and asks for their cache lines. */
-size_t ed25519_recode_vartime(uintptr_t *terms, const uint64_t s[4], unsigned window,
-                              const struct ed25519_entry *table);
+/* Where terms go: term t into slots[(t / lanes) * 8 + t % lanes], lanes = 2^lanes_log2 of a row of
+ * eight: all of a row for one sum (3), or a part of it for each of several. */
+struct ed25519_slots {
+    uintptr_t *slots; /* already moved to the first lane */
+    unsigned lanes_log2;
+    size_t count; /* terms so far */
+};
+
+/* Adds the terms of s P, s below L, from P's table: at most floor(252 / w) + 1, zero digits have
+ * none. Asks for their cache lines. */
+void ed25519_recode_vartime(struct ed25519_slots *out, const uint64_t s[4], unsigned window,
+                            const struct ed25519_entry *table);
 
 #endif

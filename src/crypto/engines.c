@@ -3,7 +3,9 @@
 /* Rows by what they need of the CPU; a gap is filled by the row above it. */
 static const struct engine *const engines[ENGINE_TIERS][KEY_TYPES] = {
     [ENGINE_PORTABLE] = {[KEY_ED25519] = &ed25519_engine_portable},
-    [ENGINE_IFMA] = {0},
+#if defined(__x86_64__)
+    [ENGINE_IFMA] = {[KEY_ED25519] = &ed25519_engine_ifma},
+#endif
 };
 
 const struct engine *engine_choose(enum engine_tier tier, enum public_key_type type)

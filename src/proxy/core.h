@@ -45,7 +45,8 @@ struct proxy {
     uint64_t upstream_epoch;              /* counts changes of the service's address */
     struct downstream *dirty_downstreams; /* have bytes to send */
     struct upstream *dirty_upstreams;
-    struct exchange *finished; /* freed at the end of the turn */
+    struct exchange *waiting_first, *waiting_last; /* for a connection to the service */
+    struct exchange *finished;                     /* freed at the end of the turn */
 
     /* Plaintext on its way into one TLS record of `record_owner`. */
     struct downstream *record_owner;

@@ -5,6 +5,7 @@
 #include "proxy/origin.h"
 #include "proxy/request_head.h"
 #include "proxy/upstream.h"
+#include "proxy/upstream_wait.h"
 
 #include <assert.h>
 
@@ -54,6 +55,7 @@ static void finish(struct exchange *exchange, enum proxy_outcome outcome)
     histogram_record(&proxy->metrics.request_duration,
                      io_now(proxy->io)->boot_ns - exchange->started_ns);
     access_log_write(exchange);
+    upstream_wait_remove(exchange);
     if (exchange->submitted) {
         if (exchange->deciding) {
             auth_cancel(proxy->auth, &exchange->check);
@@ -216,8 +218,9 @@ static void answer_upstream_error(struct exchange *exchange, enum proxy_upstream
                              .description = descriptions[kind]});
 }
 
-/* Binds an upstream; false: the exchange is over. */
-static bool connect_upstream(struct exchange *exchange, bool fresh)
+/* Binds an upstream; false: the exchange is over, or waits until another one is done with its
+ * connection. */
+static bool connect_upstream(struct exchange *exchange, bool fresh, bool may_wait)
 {
     struct proxy *proxy = exchange->proxy;
     enum proxy_upstream_error kind;
@@ -225,13 +228,17 @@ static bool connect_upstream(struct exchange *exchange, bool fresh)
     if (exchange->upstream != NULL) {
         return true;
     }
+    if (may_wait && proxy->upstreams_count > 0) {
+        upstream_wait_add(exchange);
+        return false;
+    }
     counter_add(&proxy->metrics.upstream_errors[kind], 1);
     proxy_count_limit(proxy, PROXY_LIMIT_DESCRIPTORS);
     give_up_overloaded(exchange, "no connection to the service can be made");
     return false;
 }
 
-static void forward(struct exchange *exchange)
+static void forward(struct exchange *exchange, bool may_wait)
 {
     struct proxy *proxy = exchange->proxy;
     struct http1_writer writer;
@@ -251,8 +258,10 @@ static void forward(struct exchange *exchange)
             proxy->auth, &exchange->check, io_now(proxy->io), exchange->success_fields,
             sizeof exchange->success_fields);
     }
-    exchange->forwarded_ns = io_now(proxy->io)->boot_ns;
-    if (!connect_upstream(exchange, false)) {
+    if (exchange->forwarded_ns == 0) {
+        exchange->forwarded_ns = io_now(proxy->io)->boot_ns;
+    }
+    if (!connect_upstream(exchange, false, may_wait)) {
         return;
     }
     if (upstream_write(exchange->upstream, span_make(writer.data, writer.size)) != STATUS_OK) {
@@ -267,6 +276,11 @@ static void forward(struct exchange *exchange)
     }
 }
 
+void exchange_forward_again(struct exchange *exchange, bool last_try)
+{
+    forward(exchange, !last_try);
+}
+
 void exchange_decided(struct exchange *exchange)
 {
     exchange->deciding = false;
@@ -275,14 +289,14 @@ void exchange_decided(struct exchange *exchange)
     }
     const struct auth_check *check = &exchange->check;
     if (check->outcome == AUTH_ALLOWED) {
-        forward(exchange);
+        forward(exchange, true);
         return;
     }
     /* Shadow mode enforces mutual TLS, so a certificate that has expired is not waved through. */
     bool certificate = check->denial == AUTH_DENIAL_CERTIFICATE_EXPIRED;
     if (exchange->proxy->settings->auth->mode == AUTH_SHADOW && !certificate) {
         exchange->shadow_denied = true;
-        forward(exchange);
+        forward(exchange, true);
         return;
     }
     deny(exchange, certificate);
@@ -336,7 +350,7 @@ void exchange_start(struct exchange *exchange)
                                      .description = exchange->reason,
                                      .close = true});
     } else {
-        forward(exchange);
+        forward(exchange, true);
     }
 }
 
@@ -478,7 +492,7 @@ static bool retry(struct exchange *exchange, struct upstream *dead)
     exchange->retried = true;
     exchange->reason = NULL;
     counter_add(&exchange->proxy->metrics.upstream_retries, 1);
-    if (connect_upstream(exchange, true)) {
+    if (connect_upstream(exchange, true, false)) {
         upstream_move_request(dead, exchange->upstream);
     }
     return true;

@@ -37,6 +37,7 @@ struct exchange {
     const struct exchange_client *client;
     void *owner;
     struct exchange *next; /* of the finished ones */
+    struct exchange *waiting_next;
 
     /* Set by the owner before exchange_start; live until the exchange is over. */
     const struct tls_peer *peer;
@@ -53,6 +54,7 @@ struct exchange {
     bool body_dropped; /* the service reads no more of the body: take it and drop it */
     bool paused;       /* reading the answer waits for the client */
     bool retried;
+    bool waiting; /* for a connection to the service: proxy/upstream_wait.h */
     bool shadow_denied;
 
     /* for the log and the metrics */
@@ -94,6 +96,9 @@ void exchange_client_gone(struct exchange *exchange, const char *reason);
 
 /* ---- from the worker's turn ---- */
 void exchange_decided(struct exchange *exchange);
+/* After waiting for a connection to the service; `last_try`: it is refused rather than wait again.
+ */
+void exchange_forward_again(struct exchange *exchange, bool last_try);
 void exchange_free_finished(struct proxy *proxy);
 
 /* ---- from the upstream ---- */

@@ -4,6 +4,7 @@
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/upstream.h"
+#include "proxy/upstream_wait.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -191,6 +192,7 @@ static void decide(struct proxy *proxy)
 void proxy_turn_end(struct proxy *proxy)
 {
     decide(proxy);
+    upstream_wait_serve(proxy);
     downstream_flush_all(proxy);
     upstream_flush_all(proxy);
     exchange_free_finished(proxy);

@@ -32,7 +32,7 @@ static enum status open_file(const char *path, struct pem_file *file, char *erro
     *file = (struct pem_file){0};
     FILE *stream = fopen(path, "rbe");
     if (stream == NULL) {
-        snprintf(error, error_size, "%s: cannot be opened: %s", path, strerror(errno));
+        snprintf(error, error_size, "%s: cannot be opened: %m", path);
         return STATUS_SYSTEM;
     }
     file->bytes = malloc(PEM_FILE_BYTES_MAX + 1);
@@ -43,7 +43,8 @@ static enum status open_file(const char *path, struct pem_file *file, char *erro
     int saved = errno;
     fclose(stream);
     if (file->bytes == NULL || broken) {
-        snprintf(error, error_size, "%s: cannot be read: %s", path, strerror(saved));
+        errno = saved;
+        snprintf(error, error_size, "%s: cannot be read: %m", path);
     } else if (file->size > PEM_FILE_BYTES_MAX) {
         snprintf(error, error_size, "%s: larger than %d KiB, which no PEM file needs", path,
                  PEM_FILE_BYTES_MAX / 1024);

@@ -1,0 +1,462 @@
+#include "app/gate_process.h"
+
+#include "app/listeners.h"
+#include "app/privileges.h"
+#include "base/clock.h"
+#include "base/rcu.h"
+#include "crypto/verify.h"
+#include "replay/replay_cache.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOG_RING_BYTES (1024 * 1024)
+/* Descriptors that are not connections: the log, the listeners, rings, wake-ups, files of a reload.
+ */
+#define DESCRIPTORS_RESERVED   16
+#define DESCRIPTORS_PER_WORKER 8
+/* Each client connection may need one to the service. */
+#define DESCRIPTORS_PER_CONNECTION 2
+
+static enum status say(const char *text)
+{
+    fprintf(stderr, "popgate: %s\n", text);
+    return STATUS_FAILED;
+}
+
+static void print_errors(const struct config_errors *errors)
+{
+    for (size_t i = 0; i < errors->count; i++) {
+        fprintf(stderr, "%s\n", errors->list[i].text);
+    }
+}
+
+/* ---- what all workers share ---- */
+
+static enum status load_first_generation(struct gate_process *gate)
+{
+    struct config_errors *errors = calloc(1, sizeof *errors);
+    gate->ticket_keys = tls_ticket_keys_new();
+    if (errors == NULL || gate->ticket_keys == NULL) {
+        free(errors);
+        return say("out of memory");
+    }
+    enum status status = generation_load(gate->options->config_path, 1, gate->ticket_keys,
+                                         &gate->generation, errors);
+    print_errors(errors);
+    free(errors);
+    return status;
+}
+
+/* The demo authority's keys are made to be tried out, and lie about in a directory. */
+static enum status refuse_demo(const struct gate_process *gate)
+{
+    const struct config *config = gate->generation->config;
+    if (gate->options->allow_demo || !tls_context_is_demo(gate->generation->tls)) {
+        return STATUS_OK;
+    }
+    for (size_t i = 0; i < config->listen_count; i++) {
+        if (!listener_is_loopback(&config->listen[i])) {
+            fprintf(stderr,
+                    "popgate: listen: %s is not loopback, and tls.client_ca is the demo "
+                    "authority's: its keys are for trying out; use your own CA, or --allow-demo\n",
+                    config->listen[i].text);
+            return STATUS_DENIED;
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status make_replay_cache(struct gate_process *gate)
+{
+    const struct config *config = gate->generation->config;
+    const struct auth_settings *auth = &gate->generation->auth;
+    gate->replay_window_s_max = auth_replay_window_s(auth);
+    struct replay_options options = {
+        .capacity = config->replay.capacity,
+        .window_s_max = gate->replay_window_s_max,
+        .path = config->replay.path != NULL && config->replay.path[0] != '\0' ? config->replay.path
+                                                                              : NULL,
+    };
+    int survived = 0;
+    char error[512] = "";
+    if (replay_cache_new(&options, &gate->auth_shared.replay, &survived, error, sizeof error) !=
+        STATUS_OK) {
+        fprintf(stderr, "popgate: replay: %s\n", error);
+        return STATUS_FAILED;
+    }
+    if (!survived && !config->replay.cold_start_accept) {
+        auth_raise_floor(&gate->auth_shared, clock_read().wall_s + auth->clock_skew_s);
+    }
+    log_message(gate->log, LOG_INFO, "start",
+                "replay cache: %llu proofs for %llu s sustain %llu a second; %s",
+                (unsigned long long)options.capacity, (unsigned long long)options.window_s_max,
+                (unsigned long long)(options.capacity / options.window_s_max),
+                survived ? "an earlier process's memory was taken over"
+                : config->replay.cold_start_accept
+                    ? "no earlier memory, and cold_start is accept: proofs from before the start "
+                      "may replay once"
+                    : "no earlier memory: older proofs are challenged with use_dpop_nonce");
+    return STATUS_OK;
+}
+
+static enum status make_shared(struct gate_process *gate)
+{
+    const struct config *config = gate->generation->config;
+    gate->auth_shared.nonces = nonce_issuer_new(NULL, NONCE_INSTANCE);
+    if (config->dpop.nonce_shared) {
+        return say("dpop.nonce_scope: shared is not built yet: write instance");
+    }
+    if (config->replay.redis != NULL && config->replay.redis[0] != '\0') {
+        return say("replay.redis is not built yet: leave it empty");
+    }
+    struct verifier_options options = {.key_memory_bytes = config->key_memory_bytes};
+    gate->auth_shared.verifier = verifier_new(&options);
+    if (gate->auth_shared.verifier == NULL) {
+        return say("crypto: no such implementation for this CPU, or out of memory");
+    }
+    if (gate->auth_shared.nonces == NULL) {
+        return say("out of memory");
+    }
+    return make_replay_cache(gate);
+}
+
+/* ---- workers ---- */
+
+static void set_descriptors_max(const struct gate_process *gate, struct generation *generation)
+{
+    uint64_t reserved = DESCRIPTORS_RESERVED +
+                        (uint64_t)DESCRIPTORS_PER_WORKER * generation->config->workers;
+    uint64_t left = gate->descriptors > reserved ? gate->descriptors - reserved : 0;
+    uint64_t each = left / DESCRIPTORS_PER_CONNECTION / generation->config->workers;
+    if (each == 0) {
+        each = 1;
+    }
+    if (each < generation->proxy.descriptors_max) {
+        generation->proxy.descriptors_max = (uint32_t)each;
+    } else {
+        generation->proxy.descriptors_max = UINT32_MAX; /* limits.connections comes first */
+    }
+}
+
+static enum status bind_listeners(struct gate_process *gate)
+{
+    const struct config *config = gate->generation->config;
+    char error[256];
+    for (uint32_t i = 0; i < gate->workers_count; i++) {
+        struct worker *worker = &gate->workers[i];
+        for (size_t j = 0; j < config->listen_count; j++) {
+            int descriptor = listener_open(&config->listen[j], error, sizeof error);
+            if (descriptor < 0) {
+                return say(error);
+            }
+            worker->listeners[worker->listeners_count++] = descriptor;
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status wait_for_start(struct gate_process *gate)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    for (uint32_t i = 0; i < gate->workers_started; i++) {
+        int state;
+        while ((state = atomic_load_explicit(&gate->workers[i].state, memory_order_acquire)) ==
+               WORKER_STARTING) {
+            sigwaitinfo(&set, NULL);
+        }
+        if (state != WORKER_RUNNING) {
+            return say(gate->workers[i].error);
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status start_workers(struct gate_process *gate)
+{
+    for (uint32_t i = 0; i < gate->workers_count; i++) {
+        struct worker *worker = &gate->workers[i];
+        worker->index = i;
+        worker->io_backend = gate->generation->config->io_backend;
+        worker->log = gate->log;
+        worker->auth_shared = &gate->auth_shared;
+        worker->watcher = pthread_self();
+        if (worker_start(worker, gate->generation) != STATUS_OK) {
+            return say("cannot start a thread");
+        }
+        gate->workers_started++;
+    }
+    return wait_for_start(gate);
+}
+
+static void log_start(const struct gate_process *gate)
+{
+    const struct config *config = gate->generation->config;
+    const struct io *io = gate->workers[0].io;
+    const char *notes = io_notes(io);
+    log_message(gate->log, LOG_INFO, "start", "popgate %s: %u worker%s, io %s%s%s, crypto %s, %s",
+                POPGATE_VERSION, gate->workers_count, gate->workers_count == 1 ? "" : "s",
+                io_backend_name(io_backend_of(io)), notes[0] != '\0' ? "; " : "", notes,
+                verifier_implementation(gate->auth_shared.verifier), tls_library_version());
+    for (size_t i = 0; i < config->listen_count; i++) {
+        log_message(gate->log, LOG_INFO, "start", "listening on %s, forwarding to %s",
+                    config->listen[i].text, config->upstream.text);
+    }
+    const struct auth_settings *auth = &gate->generation->auth;
+    for (size_t i = 0; i < auth->public_origins_count; i++) {
+        log_message(gate->log, LOG_INFO, "start", "public origin %.*s",
+                    SPAN_ARG(auth->public_origins[i]));
+    }
+    if (gate->generation->proxy.descriptors_max != UINT32_MAX) {
+        log_message(gate->log, LOG_WARN, "start",
+                    "limits.connections is %u, but %llu descriptors allow %u a worker: raise "
+                    "LimitNOFILE or ulimit -n",
+                    config->limits.connections, (unsigned long long)gate->descriptors,
+                    gate->generation->proxy.descriptors_max);
+    }
+}
+
+enum status gate_process_start(struct gate_process *gate, const struct gate_options *options)
+{
+    memset(gate, 0, sizeof *gate);
+    gate->options = options;
+    if (load_first_generation(gate) != STATUS_OK || refuse_demo(gate) != STATUS_OK) {
+        return STATUS_FAILED;
+    }
+    const struct config *config = gate->generation->config;
+    gate->log = log_new(STDOUT_FILENO, config->log_format, config->log_level, LOG_RING_BYTES);
+    if (gate->log == NULL) {
+        return say("out of memory");
+    }
+    gate->workers_count = config->workers < GATE_WORKERS_MAX ? config->workers : GATE_WORKERS_MAX;
+    uint64_t wanted = (uint64_t)config->limits.connections * DESCRIPTORS_PER_CONNECTION *
+                          gate->workers_count +
+                      DESCRIPTORS_RESERVED + (uint64_t)DESCRIPTORS_PER_WORKER * gate->workers_count;
+    gate->descriptors = privileges_raise_descriptors(wanted);
+    set_descriptors_max(gate, gate->generation);
+    char error[256];
+    if (bind_listeners(gate) != STATUS_OK) {
+        return STATUS_FAILED;
+    }
+    if (privileges_drop(config->user, error, sizeof error) != STATUS_OK) {
+        return say(error);
+    }
+    /* The replay file is made as the user that will own it. */
+    if (make_shared(gate) != STATUS_OK || start_workers(gate) != STATUS_OK) {
+        return STATUS_FAILED;
+    }
+    atomic_store(&gate->config_generation, 1);
+    atomic_store(&gate->ready, true);
+    log_start(gate);
+    return STATUS_OK;
+}
+
+/* ---- reload ---- */
+
+static void log_reload_errors(struct gate_process *gate, const struct config_errors *errors)
+{
+    for (size_t i = 0; i < errors->count; i++) {
+        log_message(gate->log, LOG_ERROR, "reload", "%s", errors->list[i].text);
+    }
+    log_message(gate->log, LOG_ERROR, "reload", "the configuration in force stays: generation %llu",
+                (unsigned long long)gate->generation->number);
+}
+
+static bool same_listeners(const struct config *a, const struct config *b)
+{
+    if (a->listen_count != b->listen_count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->listen_count; i++) {
+        if (strcmp(a->listen[i].text, b->listen[i].text) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What cannot change under running workers is an error, not a surprise. */
+static bool reloadable(const struct gate_process *gate, const struct generation *next,
+                       struct config_errors *errors)
+{
+    const struct config *old = gate->generation->config;
+    const struct config *new = next->config;
+    size_t before = errors->count;
+    if (!same_listeners(old, new)) {
+        config_complain(new, "listen", errors, "takes a restart to change");
+    }
+    if (old->workers != new->workers) {
+        config_complain(new, "workers", errors, "takes a restart to change");
+    }
+    if (old->replay.capacity != new->replay.capacity) {
+        config_complain(new, "replay.capacity", errors, "takes a restart to change");
+    }
+    if (auth_replay_window_s(&next->auth) > gate->replay_window_s_max) {
+        config_complain(new, "dpop.max_age", errors,
+                        "the replay cache was made for a shorter window: takes a restart");
+    }
+    return errors->count == before;
+}
+
+/* Blocks, bounded, until no worker uses the generation before; a worker's turn is short. */
+static bool wait_for_workers(const struct gate_process *gate, uint64_t number)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    for (uint32_t i = 0; i < gate->workers_count; i++) {
+        const struct worker *worker = &gate->workers[i];
+        for (int tries = 0;
+             atomic_load_explicit(&worker->generation_in_use, memory_order_acquire) < number &&
+             atomic_load(&worker->state) == WORKER_RUNNING;
+             tries++) {
+            if (tries == 100) {
+                return false;
+            }
+            sigtimedwait(&set, NULL, &(struct timespec){.tv_nsec = 100000000});
+        }
+    }
+    return true;
+}
+
+static void switch_to(struct gate_process *gate, struct generation *next)
+{
+    const struct auth_settings *old = &gate->generation->auth;
+    const struct auth_settings *new = &next->auth;
+    if (new->max_age_s + new->clock_skew_s > old->max_age_s + old->clock_skew_s) {
+        /* Proofs that the shorter window has already forgotten must not come back. */
+        auth_raise_floor(&gate->auth_shared, clock_read().wall_s + new->clock_skew_s);
+    }
+    for (uint32_t i = 0; i < gate->workers_count; i++) {
+        worker_configure(&gate->workers[i], next);
+    }
+    struct generation *before = gate->generation;
+    gate->generation = next;
+    if (wait_for_workers(gate, next->number)) {
+        generation_free(before);
+    } else {
+        log_message(gate->log, LOG_WARN, "reload",
+                    "a worker has not taken generation %llu yet: the one before is kept in memory",
+                    (unsigned long long)next->number);
+    }
+    log_set_level(gate->log, next->config->log_level);
+    atomic_store(&gate->config_generation, next->number);
+}
+
+static void reload(struct gate_process *gate)
+{
+    struct config_errors *errors = calloc(1, sizeof *errors);
+    struct generation *next = NULL;
+    if (errors == NULL) {
+        return;
+    }
+    enum status status = generation_load(gate->options->config_path, gate->generation->number + 1,
+                                         gate->ticket_keys, &next, errors);
+    if (status == STATUS_OK && reloadable(gate, next, errors)) {
+        set_descriptors_max(gate, next);
+        switch_to(gate, next);
+        atomic_fetch_add(&gate->reloads_ok, 1);
+        log_message(gate->log, LOG_INFO, "reload", "generation %llu is in force",
+                    (unsigned long long)next->number);
+    } else {
+        log_reload_errors(gate, errors);
+        generation_free(next);
+        atomic_fetch_add(&gate->reloads_failed, 1);
+    }
+    free(errors);
+}
+
+/* ---- life ---- */
+
+void gate_process_block_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static bool all_done(const struct gate_process *gate, bool *failed)
+{
+    bool done = true;
+    for (uint32_t i = 0; i < gate->workers_started; i++) {
+        int state = atomic_load_explicit(&gate->workers[i].state, memory_order_acquire);
+        done = done && state == WORKER_DONE;
+        *failed = *failed || state == WORKER_FAILED;
+    }
+    return done;
+}
+
+static void drain(struct gate_process *gate)
+{
+    atomic_store(&gate->ready, false);
+    log_message(gate->log, LOG_INFO, "stop", "draining for at most %u ms",
+                gate->generation->config->timeouts.drain_ms);
+    for (uint32_t i = 0; i < gate->workers_started; i++) {
+        worker_drain(&gate->workers[i]);
+    }
+}
+
+int gate_process_serve(struct gate_process *gate)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR1);
+    bool draining = false;
+    bool failed = false;
+    while (!all_done(gate, &failed)) {
+        int signal_number = sigwaitinfo(&set, NULL);
+        if (signal_number == SIGHUP && !draining) {
+            reload(gate);
+        } else if ((signal_number == SIGTERM || signal_number == SIGINT) && !draining) {
+            draining = true;
+            drain(gate);
+        }
+    }
+    if (!draining) {
+        log_message(gate->log, LOG_ERROR, "stop", "the workers ended by themselves");
+        return 1;
+    }
+    log_message(gate->log, LOG_INFO, "stop", "drained");
+    return failed ? 1 : 0;
+}
+
+static void stop_started_workers(struct gate_process *gate)
+{
+    for (uint32_t i = 0; i < gate->workers_started; i++) {
+        struct worker *worker = &gate->workers[i];
+        if (atomic_load(&worker->state) == WORKER_RUNNING) {
+            worker_drain(worker);
+        }
+        worker_join(worker);
+    }
+}
+
+void gate_process_free(struct gate_process *gate)
+{
+    stop_started_workers(gate);
+    for (uint32_t i = gate->workers_started; i < gate->workers_count; i++) {
+        for (size_t j = 0; j < gate->workers[i].listeners_count; j++) {
+            close(gate->workers[i].listeners[j]);
+        }
+    }
+    generation_free(gate->generation);
+    verifier_free(gate->auth_shared.verifier);
+    replay_cache_free(gate->auth_shared.replay);
+    nonce_issuer_free(gate->auth_shared.nonces);
+    tls_ticket_keys_free(gate->ticket_keys);
+    log_free(gate->log);
+}

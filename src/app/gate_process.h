@@ -1,0 +1,51 @@
+/* The running gate: what all workers share, the workers, and the process's life (start, reload,
+ * drain). The admin thread reads what it shows through the accessors at the end. */
+#ifndef POPGATE_APP_GATE_PROCESS_H
+#define POPGATE_APP_GATE_PROCESS_H
+
+#include "app/generation.h"
+#include "app/worker.h"
+#include "auth/nonce.h"
+
+#define GATE_WORKERS_MAX 256
+
+struct gate_options {
+    const char *config_path;
+    bool allow_demo; /* the demo CA on other than loopback */
+};
+
+struct gate_process {
+    const struct gate_options *options;
+    struct log *log;
+    struct tls_ticket_keys *ticket_keys;
+    struct generation *generation; /* the one in force; the main thread's */
+    struct auth_shared auth_shared;
+    uint64_t replay_window_s_max; /* what the cache was made for */
+    uint64_t descriptors;         /* the limit in force */
+
+    struct worker workers[GATE_WORKERS_MAX];
+    uint32_t workers_count;   /* with listeners and a lock */
+    uint32_t workers_started; /* with a thread */
+
+    _Atomic uint64_t config_generation; /* what metrics show */
+    _Atomic uint64_t reloads_ok, reloads_failed;
+    _Atomic bool ready; /* /readyz */
+};
+
+/* Loads everything and starts the workers. On failure says why on stderr (file:line:column: message
+ * where it is the configuration) and returns anything but STATUS_OK. Signals must be blocked
+ * already. */
+MUST_CHECK enum status gate_process_start(struct gate_process *gate,
+                                          const struct gate_options *options);
+
+/* Serves until SIGTERM or SIGINT, reloading on SIGHUP; then drains. Returns the process's exit
+ * code. */
+int gate_process_serve(struct gate_process *gate);
+
+/* Frees what gate_process_start made, also after it failed. */
+void gate_process_free(struct gate_process *gate);
+
+/* The block every thread starts under: the signals that gate_process_serve waits for. */
+void gate_process_block_signals(void);
+
+#endif

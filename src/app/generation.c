@@ -1,0 +1,213 @@
+#include "app/generation.h"
+
+#include "app/file.h"
+#include "app/public_origins.h"
+#include "jose/jwks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static enum status load_tls(struct generation *generation, struct tls_ticket_keys *ticket_keys,
+                            struct config_errors *errors)
+{
+    const struct config *config = generation->config;
+    struct tls_options options = {
+        .certificate_path = config->tls.certificate,
+        .private_key_path = config->tls.private_key,
+        .client_ca_path = config->tls.client_ca,
+        .client_crl_path = config->tls.client_crl,
+        .min_version_minor = config->tls.min_version_minor,
+        .http2 = false, /* not spoken downstream yet */
+        .ticket_keys = ticket_keys,
+        .generation = generation->number,
+    };
+    char error[512] = "";
+    enum status status = tls_context_new(&options, &generation->tls, error, sizeof error);
+    if (status != STATUS_OK) {
+        config_complain(config, "tls", errors, "%s", error);
+    }
+    return status;
+}
+
+static enum status load_jwks_file(const struct generation *generation, size_t index,
+                                  struct config_errors *errors)
+{
+    const struct config_issuer *issuer = &generation->config->issuers[index];
+    char key[64];
+    snprintf(key, sizeof key, "issuers[%zu].jwks_file", index);
+    char *text = NULL;
+    size_t size = 0;
+    char error[256];
+    enum status status = file_read(issuer->jwks_file, JWKS_BYTES_MAX, &text, &size, error,
+                                   sizeof error);
+    if (status != STATUS_OK) {
+        config_complain(generation->config, key, errors, "%s", error);
+        return status;
+    }
+    const char *why = "";
+    status = jwks_parse(span_make(text, size), &generation->jwks[index], &why);
+    free(text);
+    if (status != STATUS_OK) {
+        config_complain(generation->config, key, errors, "%s: %s", issuer->jwks_file, why);
+    }
+    return status;
+}
+
+static enum status load_issuers(struct generation *generation, struct config_errors *errors)
+{
+    const struct config *config = generation->config;
+    size_t count = config->issuers_count;
+    generation->jwks = calloc(count + 1, sizeof *generation->jwks);
+    generation->issuers = calloc(count + 1, sizeof *generation->issuers);
+    if (generation->jwks == NULL || generation->issuers == NULL) {
+        config_complain(config, "issuers", errors, "out of memory");
+        return STATUS_NO_MEMORY;
+    }
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < count; i++) {
+        const struct config_issuer *issuer = &config->issuers[i];
+        if (issuer->jwks_file == NULL) {
+            char key[64];
+            snprintf(key, sizeof key, "issuers[%zu].jwks_uri", i);
+            config_complain(config, key, errors,
+                            "fetching a JWKS is not built yet: write jwks_file");
+            status = STATUS_UNSUPPORTED;
+            continue;
+        }
+        enum status one = load_jwks_file(generation, i, errors);
+        status = one != STATUS_OK ? one : status;
+        generation->issuers[i] = (struct auth_issuer){
+            .issuer = issuer->issuer,
+            .audiences = issuer->audiences,
+            .audiences_count = issuer->audiences_count,
+            .allow_typ = issuer->allow_typ,
+            .allow_typ_count = issuer->allow_typ_count,
+            .jwks = generation->jwks[i],
+        };
+    }
+    return status;
+}
+
+static enum status load_origins(struct generation *generation, struct config_errors *errors)
+{
+    const struct config *config = generation->config;
+    if (config->public_origins_count > 0) {
+        generation->auth.public_origins = config->public_origins;
+        generation->auth.public_origins_count = config->public_origins_count;
+        return STATUS_OK;
+    }
+    size_t count = 0;
+    char error[256];
+    enum status status = public_origins_from_certificate(
+        generation->tls, config, &generation->origins, &count, &generation->origins_text, error,
+        sizeof error);
+    if (status != STATUS_OK) {
+        config_complain(config, "public_origins", errors, "%s", error);
+    }
+    generation->auth.public_origins = generation->origins;
+    generation->auth.public_origins_count = count;
+    return status;
+}
+
+static void fill_auth(struct generation *generation)
+{
+    const struct config *config = generation->config;
+    struct auth_settings *auth = &generation->auth;
+    auth->generation = generation->number;
+    auth->mode = config->dpop.mode;
+    auth->accept_dpop = config->accept_dpop;
+    auth->accept_mtls = config->accept_mtls;
+    auth->algorithms = config->dpop.algorithms;
+    auth->max_age_s = config->dpop.max_age_s;
+    auth->clock_skew_s = config->dpop.clock_skew_s;
+    auth->proof_bytes_max = config->limits.proof_bytes;
+    auth->token_bytes_max = config->limits.token_bytes;
+    auth->jti_bytes_max = config->limits.jti_bytes;
+    auth->issuers = generation->issuers;
+    auth->issuers_count = config->issuers_count;
+    auth->nonce_required = config->dpop.nonce_required;
+    auth->policy = config->policy;
+    auth->policy_count = config->policy_count;
+}
+
+static void fill_proxy(struct generation *generation)
+{
+    const struct config *config = generation->config;
+    generation->proxy = (struct proxy_settings){
+        .generation = generation->number,
+        .auth = &generation->auth,
+        .upstream = config->upstream.address,
+        .upstream_size = config->upstream.address_size,
+        .own_uri = tls_context_own_uri(generation->tls),
+        .limits = {.head_bytes_max = config->limits.head_bytes,
+                   .headers_max = config->limits.headers,
+                   .body_bytes_max = config->limits.body_bytes},
+        .connections_max = config->limits.connections,
+        .descriptors_max = config->limits.connections, /* process_start knows better */
+        .timeouts = {.handshake_ms = config->timeouts.handshake_ms,
+                     .head_ms = config->timeouts.head_ms,
+                     .body_progress_ms = config->timeouts.body_progress_ms,
+                     .upstream_connect_ms = config->timeouts.upstream_connect_ms,
+                     .upstream_head_ms = config->timeouts.upstream_head_ms,
+                     .idle_ms = config->timeouts.idle_ms,
+                     .upstream_idle_ms = config->timeouts.upstream_idle_ms,
+                     .drain_ms = config->timeouts.drain_ms},
+        .identity_bytes_max = config->limits.token_bytes,
+        .forward_credentials = config->forward_credentials,
+        .log_access = config->log_access,
+    };
+}
+
+enum status generation_load(const char *config_path, uint64_t number,
+                            struct tls_ticket_keys *ticket_keys, struct generation **out,
+                            struct config_errors *errors)
+{
+    struct generation *generation = calloc(1, sizeof *generation);
+    if (generation == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    generation->number = number;
+    enum status status = config_load(config_path, &generation->config, errors);
+    if (status != STATUS_OK) {
+        generation_free(generation);
+        return status;
+    }
+    if (generation->config->upstream_protocol != CONFIG_HTTP1) {
+        config_complain(generation->config, "upstream", errors,
+                        "h2c is not built yet: write http://");
+        status = STATUS_UNSUPPORTED;
+    }
+    /* Each file is looked at, so that one run names everything that is wrong. */
+    enum status tls = load_tls(generation, ticket_keys, errors);
+    enum status issuers = load_issuers(generation, errors);
+    enum status origins = tls == STATUS_OK ? load_origins(generation, errors) : tls;
+    if (status != STATUS_OK || issuers != STATUS_OK || origins != STATUS_OK) {
+        generation_free(generation);
+        return STATUS_FAILED;
+    }
+    fill_auth(generation);
+    fill_proxy(generation);
+    *out = generation;
+    return STATUS_OK;
+}
+
+void generation_free(struct generation *generation)
+{
+    if (generation == NULL) {
+        return;
+    }
+    if (generation->tls != NULL) {
+        tls_context_release(generation->tls);
+    }
+    if (generation->jwks != NULL) {
+        for (size_t i = 0; i < generation->config->issuers_count; i++) {
+            jwks_free(generation->jwks[i]);
+        }
+    }
+    free(generation->jwks);
+    free(generation->issuers);
+    free(generation->origins);
+    free(generation->origins_text);
+    config_free(generation->config);
+    free(generation);
+}
