@@ -97,8 +97,8 @@ static void check_rewrite(const struct request *request, struct http_head *head,
     http1_write_response_head(&writer, head, minor, true);
     http1_write_string(&writer, "\r\n");
     check(!writer.overflow);
-    if (writer.size > limits.head_bytes_max) {
-        return;
+    if (writer.size > limits.head_bytes_max || head->headers_count + 2 > limits.headers_max) {
+        return; /* with our framing and Connection it may be over the limits the second time */
     }
     struct http1_scan scan = {0};
     step(request, &scan, (const uint8_t *)text, writer.size, &again);
