@@ -297,7 +297,7 @@ enum status http1_parse_request(struct http1_scan *scan, struct span bytes,
     parser.fresh = scan->line_start == 0;
     for (;;) {
         http_head_reset(head);
-        parser.fields.repeated = 0;
+        parser.fields = (struct http1_fields){0};
         parser.absolute = span_make(NULL, 0);
         enum status status = read_lines(&parser);
         if (status != STATUS_OK) {

@@ -128,7 +128,7 @@ enum status http1_parse_response(struct http1_scan *scan, struct span bytes,
     }
     for (;;) {
         http_head_reset(head);
-        fields.repeated = 0;
+        fields = (struct http1_fields){0};
         enum status status = read_lines(scan, bytes, limits, fresh, head, &fields, reason);
         if (status != STATUS_OK) {
             return status;

@@ -25,13 +25,12 @@ enum http_field {
     HTTP_FIELD_TRAILER,
     HTTP_FIELD_TRANSFER_ENCODING,
     HTTP_FIELD_UPGRADE,
-    HTTP_FIELD_OURS, /* any header the gate itself sets towards the service, under any spelling that
-                        case and
-                        '_' (or another sign) for '-' allow: stripped from every request and its
-                        trailers */
-    HTTP_FIELD_DISGUISED, /* one of the above with '_' (or another sign) for '-', such as
-                             Content_Length, which CGI and its heirs read as the real one: a request
-                             with it is refused */
+    /* A header the gate itself sets towards the service, under any spelling that case and '_' (or
+     * another sign) for '-' allow: stripped from every request and its trailers. */
+    HTTP_FIELD_OURS,
+    /* One of the others with '_' (or another sign) for '-', such as Content_Length, which CGI and
+     * its heirs read as the real one: a request with it is refused. */
+    HTTP_FIELD_DISGUISED,
     HTTP_FIELDS
 };
 

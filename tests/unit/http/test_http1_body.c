@@ -71,6 +71,13 @@ static const struct body_case chunked_cases[] = {
     {"junk behind the data", B("5\r\nhelloXX\r\n0\r\n\r\n"), STATUS_MALFORMED},
     {"chunk longer than its size", B("5\r\nhello!\r\n0\r\n\r\n"), STATUS_MALFORMED},
     {"chunk shorter than its size", B("6\r\nhello\r\n0\r\n\r\n"), STATUS_MALFORMED},
+    /* one byte of a CRLF replaced, the rest in its place */
+    {"other byte for the size's LF", B("5\rXhello\r\n0\r\n\r\n"), STATUS_MALFORMED},
+    {"other byte for the data's CR", B("5\r\nhelloX\n0\r\n\r\n"), STATUS_MALFORMED},
+    {"other byte for the data's LF", B("5\r\nhello\rX0\r\n\r\n"), STATUS_MALFORMED},
+    {"other byte for the last size's LF", B("0\rX\r\n"), STATUS_MALFORMED},
+    {"other byte for a trailer's LF", B("0\r\nA: b\rX\r\n"), STATUS_MALFORMED},
+    {"other byte for the last LF", B("0\r\n\rX"), STATUS_MALFORMED},
     {"bare LF behind the last chunk", B("0\n\r\n"), STATUS_MALFORMED},
     {"bare LF at the end", B("0\r\n\n"), STATUS_MALFORMED},
     {"bare CR at the end", B("0\r\n\rx"), STATUS_MALFORMED},
