@@ -1,6 +1,7 @@
 #include "app/worker.h"
 
 #include "base/rcu.h"
+#include "crypto/boringssl_memory.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -107,27 +108,30 @@ static bool turn(struct worker *worker)
     return true;
 }
 
+static void serve(struct worker *worker, const struct generation *generation)
+{
+    if (!start(worker, generation)) {
+        set_state(worker, WORKER_FAILED);
+        return;
+    }
+    atomic_store_explicit(&worker->generation_in_use, generation->number, memory_order_release);
+    set_state(worker, WORKER_RUNNING);
+    while (!proxy_finished(worker->proxy) && turn(worker)) {
+    }
+    set_state(worker, WORKER_DONE);
+}
+
 static void *run(void *argument)
 {
     struct worker *worker = argument;
     /* Set by worker_start, before the thread was there. */
     const struct generation *generation = worker->next_generation;
     worker->next_generation = NULL;
+    boringssl_memory_thread_begin();
     rcu_register();
-    if (!start(worker, generation)) {
-        rcu_unregister();
-        set_state(worker, WORKER_FAILED);
-        return NULL;
-    }
-    atomic_store_explicit(&worker->generation_in_use, generation->number, memory_order_release);
-    set_state(worker, WORKER_RUNNING);
-    while (!proxy_finished(worker->proxy)) {
-        if (!turn(worker)) {
-            break;
-        }
-    }
+    serve(worker, generation);
     rcu_unregister();
-    set_state(worker, WORKER_DONE);
+    boringssl_memory_thread_end();
     return NULL;
 }
 
