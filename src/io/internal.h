@@ -285,7 +285,9 @@ void io_transfer_advance(struct io_transfer *transfer, size_t size);
 /* errno is kept. */
 MUST_CHECK enum status io_epoll_new(const struct io_options *options, struct io **io);
 MUST_CHECK enum status io_uring_new(const struct io_options *options, struct io **io);
-MUST_CHECK enum status io_sim_new_default(const struct io_options *options, struct io **io);
+struct io_sim_options;
+MUST_CHECK enum status io_sim_new_resolved(const struct io_options *options,
+                                           const struct io_sim_options *sim, struct io **io);
 
 /* Features of a kernel that a test can deny (io_uring_new_without), each otherwise tried at start.
  */

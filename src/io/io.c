@@ -1,4 +1,5 @@
 #include "io/internal.h"
+#include "io/sim.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -55,7 +56,7 @@ enum status io_new(const struct io_options *options, struct io **io)
     case IO_EPOLL:
         return io_epoll_new(&taken, io);
     case IO_SIM:
-        return io_sim_new_default(&taken, io);
+        return io_sim_new_resolved(&taken, &(struct io_sim_options){0}, io);
     case IO_AUTO:
         break;
     }
@@ -68,6 +69,14 @@ enum status io_new(const struct io_options *options, struct io **io)
         io_note(*io, "io_uring not taken: %s", strerror(refused));
     }
     return status;
+}
+
+enum status io_sim_new(const struct io_options *options, const struct io_sim_options *sim,
+                       struct io **io)
+{
+    *io = NULL;
+    struct io_options taken = resolve(options);
+    return io_sim_new_resolved(&taken, sim, io);
 }
 
 void io_free(struct io *io)

@@ -3,6 +3,7 @@
  * after the end. */
 #include "harness.h"
 #include "io/internal.h"
+#include "io/sim.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -149,7 +150,9 @@ static void random_act(struct crowd *crowd)
 static void open_pair(struct crowd *crowd, unsigned first)
 {
     int pair[2];
-    if (roll(crowd, 2)) {
+    if (io_backend_of(crowd->io) == IO_SIM) {
+        cr_assert_eq(io_sim_pair(crowd->io, pair), STATUS_OK);
+    } else if (roll(crowd, 2)) {
         tcp_pair(&pair[0], &pair[1]);
     } else {
         unix_pair(&pair[0], &pair[1]);
@@ -165,14 +168,15 @@ static void open_pair(struct crowd *crowd, unsigned first)
     }
 }
 
-static void stress(struct io *io, unsigned seed)
+/* Turns for 1.5 s, or so many times. */
+static void stress(struct io *io, unsigned seed, unsigned turns_max)
 {
     struct crowd *crowd = calloc(1, sizeof *crowd);
     crowd->io = io;
     crowd->state = seed;
     size_t before = descriptors_open();
     uint64_t end = boot_ms() + 1500;
-    while (boot_ms() < end) {
+    for (unsigned turn = 0; turns_max != 0 ? turn < turns_max : boot_ms() < end; turn++) {
         for (unsigned i = 0; i < PEERS; i += 2) {
             if (!crowd->peers[i].open && !crowd->peers[i + 1].open) {
                 open_pair(crowd, i);
@@ -209,7 +213,7 @@ static void crowds_of_sockets(enum io_backend backend)
     struct io *io = harness_io_with((struct io_options){
         .backend = backend, .operations_max = 16, .buffers = 16, .buffer_bytes = 1500});
     for (unsigned seed = 1; seed <= 3; seed++) {
-        stress(io, seed);
+        stress(io, seed, 0);
     }
     struct io_counters counters;
     io_read_counters(io, &counters);
@@ -228,7 +232,32 @@ Test(io_stress, crowds_of_sockets_on_an_old_kernel_uring, .timeout = 60)
             .operations_max = 16, .buffers = 16, .buffer_bytes = 1500, .buffers_per_socket_max = 4};
         struct io *io;
         cr_assert_eq(io_uring_new_without(&options, denied[i], &io), STATUS_OK);
-        stress(io, 100 + i);
+        stress(io, 100 + i, 0);
+        io_free(io);
+    }
+}
+
+/* Every fault at once, many seeds; a seed that fails fails again. */
+Test(io_stress, crowds_of_sockets_sim, .timeout = 60)
+{
+    for (unsigned seed = 1; seed <= 40; seed++) {
+        struct io_options options = {
+            .backend = IO_SIM, .operations_max = 16, .buffers = 16, .buffer_bytes = 1500};
+        struct io_sim_options sim = {
+            .seed = seed,
+            .faults = {.short_receives = 300000,
+                       .short_sends = 300000,
+                       .resets = 500,
+                       .no_buffers = 50000,
+                       .delays = 200000,
+                       .latency_ms_max = seed % 3,
+                       .reorder = true},
+            .pipe_bytes = seed % 2 ? 5000 : 0,
+        };
+        struct io *io;
+        cr_assert_eq(io_sim_new(&options, &sim, &io), STATUS_OK);
+        stress(io, seed, 6000);
+        cr_assert_eq(io_sim_ends(io), 0, "seed %u", seed);
         io_free(io);
     }
 }
