@@ -2,6 +2,7 @@
 #include "auth/policy.h"
 #include "auth/worker.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -45,7 +46,9 @@ __attribute__((format(printf, 2, 3))) static void add_line(struct lines *lines, 
     va_start(arguments, format);
     int size = vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
-    if (size > 0 && (size_t)size < sizeof(line) && (size_t)size <= lines->size - lines->used) {
+    /* What goes in is bounded: SCOPE_BYTES_MAX, literals, a nonce. */
+    assert(size > 0 && (size_t)size < sizeof(line));
+    if ((size_t)size <= lines->size - lines->used) {
         memcpy(lines->out + lines->used, line, (size_t)size);
         lines->used += (size_t)size;
     }

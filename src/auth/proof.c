@@ -164,9 +164,6 @@ static enum status check_payload(struct auth_worker *worker, const struct auth_r
 {
     struct json_document payload;
     enum status status = json_parse(worker->payload_json, text, &payload);
-    if (status == STATUS_NO_MEMORY) {
-        return auth_deny(check, AUTH_DENIAL_INTERNAL, "no memory for the proof's payload");
-    }
     if (status != STATUS_OK || payload.values[0].type != JSON_OBJECT) {
         return auth_deny(check, AUTH_DENIAL_PROOF_JSON, "the proof's payload is %s",
                          status == STATUS_OK ? "not an object" : status_name(status));

@@ -88,9 +88,6 @@ static enum status read_header(uint32_t algorithms, struct json_parser *json, st
 {
     struct json_document header;
     enum status status = json_parse(json, text, &header);
-    if (status == STATUS_NO_MEMORY) {
-        return auth_deny(check, AUTH_DENIAL_INTERNAL, "no memory for the proof's header");
-    }
     if (status != STATUS_OK || header.values[0].type != JSON_OBJECT) {
         return auth_deny(check, AUTH_DENIAL_PROOF_JSON, "the proof's header is %s",
                          status == STATUS_OK ? "not an object" : status_name(status));

@@ -19,9 +19,15 @@ static bool contains(const struct span *list, size_t count, struct span wanted, 
     return false;
 }
 
-/* NumericDate (RFC 7519 section 2): "non-integer values can be represented". A fraction
- * is rounded so that the token is good for less, never for more. Exponents are refused: nobody
- * writes a time that way. */
+/* The value of a decimal digit, or more than 9. */
+static unsigned digit_of(uint8_t byte)
+{
+    return (unsigned)byte - '0';
+}
+
+/* NumericDate (RFC 7519 section 2): "non-integer values can be represented". A fraction is rounded
+ * so that the token is good for less, never for more. Exponents are refused: nobody writes a time
+ * that way. */
 static bool numeric_date_read(const struct json_value *value, bool round_up, int64_t *seconds)
 {
     if (value->type == JSON_INTEGER) {
@@ -31,22 +37,21 @@ static bool numeric_date_read(const struct json_value *value, bool round_up, int
     if (value->type != JSON_NUMBER) {
         return false;
     }
+    struct span text = value->text;
+    size_t dot = span_find(text, '.');
     int64_t whole = 0;
-    size_t at = 0;
-    for (; at < value->text.size && value->text.data[at] != '.'; at++) {
-        uint8_t digit = value->text.data[at];
-        if (digit < '0' || digit > '9' || whole > TOKEN_TIME_MAX) {
+    for (size_t at = 0; at < dot; at++) {
+        if (digit_of(text.data[at]) > 9 || whole > TOKEN_TIME_MAX) {
             return false;
         }
-        whole = whole * 10 + (digit - '0');
+        whole = whole * 10 + digit_of(text.data[at]);
     }
     bool fraction = false;
-    for (at++; at < value->text.size; at++) {
-        uint8_t digit = value->text.data[at];
-        if (digit < '0' || digit > '9') {
+    for (size_t at = dot + 1; at < text.size; at++) {
+        if (digit_of(text.data[at]) > 9) {
             return false;
         }
-        fraction = fraction || digit != '0';
+        fraction |= text.data[at] != '0';
     }
     *seconds = whole + (fraction && round_up ? 1 : 0);
     return *seconds <= TOKEN_TIME_MAX;
@@ -329,9 +334,6 @@ static enum status parse_object(struct json_parser *parser, struct span text,
                                 struct auth_check *check)
 {
     enum status status = json_parse(parser, text, document);
-    if (status == STATUS_NO_MEMORY) {
-        return auth_deny(check, AUTH_DENIAL_INTERNAL, "no memory for the token's %s", what);
-    }
     if (status != STATUS_OK || document->values[0].type != JSON_OBJECT) {
         return auth_deny(check, AUTH_DENIAL_TOKEN_JSON, "the token's %s is %s", what,
                          status == STATUS_OK ? "not an object" : status_name(status));

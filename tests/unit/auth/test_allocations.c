@@ -7,6 +7,9 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
@@ -39,6 +42,23 @@ void *malloc(size_t size)
 void *calloc(size_t count, size_t size)
 {
     return refuse() ? NULL : __libc_calloc(count, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    void *memory = NULL;
+    return refuse() || posix_memalign(&memory, alignment, size) != 0 ? NULL : memory;
+}
+
+/* The kernel's randomness, counted down to a failure as well. */
+static int random_calls_left = -1;
+ssize_t getrandom(void *buffer, size_t size, unsigned flags)
+{
+    if (random_calls_left == 0) {
+        return -1;
+    }
+    random_calls_left -= random_calls_left > 0 ? 1 : 0;
+    return syscall(SYS_getrandom, buffer, size, flags);
 }
 
 /* What a request costs beside its signatures, which are crypto's. Proofs are minted ahead. */
@@ -147,6 +167,25 @@ Test(auth_allocations, a_worker_is_whole_or_not_made)
         cr_assert_lt(failures, 3);
     }
     nonce_issuer_free(issuer);
+    gate_close(&gate);
+}
+
+Test(auth_allocations, without_randomness_nothing_is_made)
+{
+    struct gate gate;
+    gate_open(&gate, SIGNATURE_ES256);
+    static const uint8_t key[NONCE_KEY_BYTES] = {1};
+    random_calls_left = 0;
+    cr_expect_null(nonce_issuer_new(NULL, NONCE_INSTANCE));
+    cr_expect_null(nonce_issuer_new(key, NONCE_SHARED));
+    cr_expect_null(auth_worker_new(&gate.shared, &gate.settings));
+    random_calls_left = 1;
+    cr_expect_null(nonce_issuer_new(NULL, NONCE_INSTANCE));
+    random_calls_left = 1;
+    struct nonce_issuer *issuer = nonce_issuer_new(key, NONCE_SHARED);
+    cr_expect_not_null(issuer);
+    nonce_issuer_free(issuer);
+    random_calls_left = -1;
     gate_close(&gate);
 }
 

@@ -326,6 +326,10 @@ Test(attacks, alg_confusion)
              "{\"typ\":\"dpop+jwt\",\"alg\":\"RS256\",\"jwk\":{\"alg\":\"PS256\",%s}",
              mint_key_jwk(rsa) + 1);
     expect_header(&gate, "RS256 with a key for PS256", header, AUTH_DENIAL_PROOF_ALG);
+    snprintf(header, sizeof(header), "{\"alg\":\"ES256\",%s", mint_key_jwk(gate.client_key) + 1);
+    proof = gate_proof(&gate, &(struct proof_spec){.jwk = header});
+    expect(&gate, "a jwk that names alg itself", "DPoP", gate.token, proof, AUTH_DENIAL_NONE);
+    free(proof);
     mint_key_free(rsa);
     expect_honest_passes(&gate, "alg confusion");
     gate_close(&gate);
@@ -494,6 +498,15 @@ Test(attacks, framing_of_the_proof)
     char *proof = mint_jws(gate.client_key, "[]", "{}");
     expect(&gate, "the header an array", "DPoP", gate.token, proof, AUTH_DENIAL_PROOF_JSON);
     free(proof);
+    char header[512];
+    snprintf(header, sizeof(header), "{\"typ\":\"dpop+jwt\",\"alg\":\"ES256\",\"jwk\":%s}",
+             mint_key_jwk(gate.client_key));
+    static const char *const payloads[] = {"[]", "\"GET\"", "1", "null", "{", " ", "[{}]"};
+    for (size_t i = 0; i < sizeof(payloads) / sizeof(*payloads); i++) {
+        proof = mint_jws(gate.client_key, header, payloads[i]);
+        expect(&gate, payloads[i], "DPoP", gate.token, proof, AUTH_DENIAL_PROOF_JSON);
+        free(proof);
+    }
     proof = mint_jws(gate.client_key, "{", "{}");
     expect(&gate, "the header no JSON", "DPoP", gate.token, proof, AUTH_DENIAL_PROOF_JSON);
     free(proof);
@@ -758,6 +771,7 @@ Test(attacks, tokens)
         {"not yet valid", {.nbf = "1800000006"}, AUTH_DENIAL_TOKEN_NOT_YET},
         {"nbf within the skew", {.nbf = "1800000005"}, AUTH_DENIAL_NONE},
         {"nbf a fraction beyond", {.nbf = "1800000005.1"}, AUTH_DENIAL_TOKEN_NOT_YET},
+        {"nbf a tenth beyond, written longer", {.nbf = "1800000005.10"}, AUTH_DENIAL_TOKEN_NOT_YET},
         {"nbf with a zero fraction", {.nbf = "1800000005.00"}, AUTH_DENIAL_NONE},
         {"nbf a string", {.nbf = "\"1\""}, AUTH_DENIAL_TOKEN_CLAIMS},
         {"issued in the future", {.iat = "1800000006"}, AUTH_DENIAL_TOKEN_NOT_YET},
@@ -887,6 +901,15 @@ Test(attacks, tokens_signed_by_others)
     proof = gate_proof(&gate, &(struct proof_spec){.token = cut});
     expect(&gate, "no signature", "DPoP", cut, proof, AUTH_DENIAL_TOKEN_SYNTAX);
     free(proof);
+    static const char *const documents[][2] = {{"[]", "{}"}, {"{", "{}"},   {"{}", "[]"},
+                                               {"{}", "1"},  {"{}", "{,}"}, {"\"\"", "{}"}};
+    for (size_t i = 0; i < sizeof(documents) / sizeof(*documents); i++) {
+        token = mint_jws(gate.issuer_key, documents[i][0], documents[i][1]);
+        proof = gate_proof(&gate, &(struct proof_spec){.token = token});
+        expect(&gate, documents[i][1], "DPoP", token, proof, AUTH_DENIAL_TOKEN_JSON);
+        free(token);
+        free(proof);
+    }
     proof = gate_proof(&gate, &(struct proof_spec){.token = "opaque"});
     expect(&gate, "not a JWT", "DPoP", "opaque", proof, AUTH_DENIAL_TOKEN_SYNTAX);
     free(proof);

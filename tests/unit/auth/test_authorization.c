@@ -50,33 +50,13 @@ Test(authorization, other_schemes_are_not_ours_whatever_follows)
 
 Test(authorization, malformed)
 {
-    static const char *const texts[] = {"",
-                                        " ",
-                                        " DPoP a",
-                                        "DPoP",
-                                        "DPoP ",
-                                        "DPoP\ta",
-                                        "DPoP \ta",
-                                        "DPoP,a",
-                                        "DPoP=a",
-                                        "DPoP a ",
-                                        "DPoP a b",
-                                        "DPoP a,b",
-                                        "DPoP a, Bearer b",
-                                        "DPoP ===",
-                                        "DPoP a=b",
-                                        "DPoP a\x7f",
-                                        "DPoP \"a\"",
-                                        "DPoP a;b",
-                                        "DPoP \xc3\xa4",
-                                        "\"DPoP\" a",
-                                        "Bearer",
-                                        "DPoP:a",
-                                        "(DPoP) a",
-                                        "DPoP\x0b"
-                                        "a",
-                                        "Bearer a\r\n b",
-                                        "\x80 a"};
+    static const char *const texts[] = {
+        "",           " ",          " DPoP a",          "DPoP",          "DPoP ",
+        "DPoP\ta",    "DPoP \ta",   "DPoP,a",           "DPoP=a",        "DPoP a ",
+        "DPoP a b",   "DPoP a,b",   "DPoP a, Bearer b", "DPoP ===",      "DPoP a=b",
+        "DPoP a\x7f", "DPoP \"a\"", "DPoP a;b",         "DPoP \xc3\xa4", "\"DPoP\" a",
+        "Bearer",     "DPoP:a",     "(DPoP) a",         "DPoP\va",       "Bearer a\r\n b",
+        "\x80 a"};
     for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
         expect_status(texts[i], STATUS_MALFORMED);
     }
