@@ -1,118 +1,21 @@
 /* Ed25519 by AVX-512 IFMA: eight sums of table entries side by side, one to a 64-bit lane, or fewer
- * sums over several lanes each.
- *
- * A field element is five limbs of 51 bits a lane. VPMADD52 multiplies the low 52 bits of its
- * operands, drops what is above without a word, and adds the low or the high 52 bits of the product
- * to a 64-bit accumulator. Hence two bounds: carried: limbs below 2^52 (after carry: below 2^51 +
- * 2^16)     what multiply takes wide:    limbs below 2^60.1                                    what
- * multiply gives Sums and differences are taken of wide values, so that one carry serves where two
- * would be needed on their terms. */
+ * sums over several lanes each. */
 #include "crypto/ed25519_engine.h"
 
 #if defined(__x86_64__)
 
+#include "crypto/ed25519_field_ifma.h"
 #include "crypto/sha512_x8.h"
 
-#include <immintrin.h>
-
-#define LANES  ((size_t)8)
-#define INLINE static inline __attribute__((always_inline))
-
-struct fe8 {
-    __m512i v[5];
-};
+#define LANES ((size_t)8)
 
 /* X, Y, Z wide, T carried. */
 struct point8 {
     struct fe8 x, y, z, t;
 };
 
-INLINE __m512i set1(uint64_t value)
-{
-    return _mm512_set1_epi64((long long)value);
-}
-
-/* Wide (or a sum of two, below 2^62.2) in, carried out: what is above 51 bits of limb i, below
- * 2^11.2, goes to limb i + 1, from limb 4 times 19 to limb 0: limbs end below 2^51 + 19 2^11.2 <
- * 2^51 + 2^16. All limbs at once, none waits for another's carry. */
-INLINE struct fe8 carry(const struct fe8 *a)
-{
-    const __m512i mask = set1(FE_MASK);
-    struct fe8 r;
-    r.v[0] = _mm512_madd52lo_epu64(_mm512_and_si512(a->v[0], mask), _mm512_srli_epi64(a->v[4], 51),
-                                   set1(19));
-#pragma GCC unroll 4
-    for (int i = 1; i < 5; i++) {
-        r.v[i] = _mm512_add_epi64(_mm512_and_si512(a->v[i], mask),
-                                  _mm512_srli_epi64(a->v[i - 1], 51));
-    }
-    return r;
-}
-
-INLINE struct fe8 add(const struct fe8 *a, const struct fe8 *b)
-{
-    struct fe8 r;
-#pragma GCC unroll 5
-    for (int i = 0; i < 5; i++) {
-        r.v[i] = _mm512_add_epi64(a->v[i], b->v[i]);
-    }
-    return r;
-}
-
-/* a - b + 2^10 p, whose limbs, 2^61 - 19456 and 2^61 - 1024, are above any wide one. */
-INLINE struct fe8 subtract(const struct fe8 *a, const struct fe8 *b)
-{
-    const __m512i bias_0 = set1((UINT64_C(1) << 61) - 19 * 1024);
-    const __m512i bias_i = set1((UINT64_C(1) << 61) - 1024);
-    struct fe8 r;
-    r.v[0] = _mm512_sub_epi64(_mm512_add_epi64(a->v[0], bias_0), b->v[0]);
-#pragma GCC unroll 4
-    for (int i = 1; i < 5; i++) {
-        r.v[i] = _mm512_sub_epi64(_mm512_add_epi64(a->v[i], bias_i), b->v[i]);
-    }
-    return r;
-}
-
-/* Carried times carried, wide out. A product's high half has weight 2^52, twice that of the next
- * column, so the halves are summed apart: column k is (low halves of i + j = k) + 2 (high halves of
- * i + j = k - 1). With all halves below 2^52 column k has at most min(k + 1, 9 - k) + 2 min(k, 10 -
- * k) of them. Columns 5 to 9 come back times 19: limb 0 is at most 1 + 19 (4 + 10) = 267 of them,
- * below 2^60.1; limbs 1 to 4 at most 213, 159, 105, 51. */
-INLINE struct fe8 multiply(const struct fe8 *a, const struct fe8 *b)
-{
-    const __m512i zero = _mm512_setzero_si512();
-    __m512i c[10];
-    c[0] = zero;
-#pragma GCC unroll 9
-    for (int k = 0; k < 9; k++) {
-        __m512i high = zero;
-#pragma GCC unroll 5
-        for (int i = 0; i < 5; i++) {
-            if (k - i >= 0 && k - i < 5) {
-                high = _mm512_madd52hi_epu64(high, a->v[i], b->v[k - i]);
-            }
-        }
-        c[k + 1] = _mm512_add_epi64(high, high);
-    }
-#pragma GCC unroll 9
-    for (int k = 0; k < 9; k++) {
-#pragma GCC unroll 5
-        for (int i = 0; i < 5; i++) {
-            if (k - i >= 0 && k - i < 5) {
-                c[k] = _mm512_madd52lo_epu64(c[k], a->v[i], b->v[k - i]);
-            }
-        }
-    }
-    struct fe8 r;
-#pragma GCC unroll 5
-    for (int k = 0; k < 5; k++) {
-        r.v[k] = _mm512_add_epi64(c[k], _mm512_mullo_epi64(c[k + 5], set1(19)));
-    }
-    return r;
-}
-
 /* Eight entries' coordinates, each 32 bytes at pointers[lane], as limbs below 2^51. */
-INLINE struct fe8 load(const uint8_t *const pointers[LANES])
+FE8_INLINE struct fe8 load(const uint8_t *const pointers[LANES])
 {
     /* Lanes 0 and 2, 1 and 3, 4 and 6, 5 and 7 share a register: after unpacking pairs of lanes and
      * choosing 128-bit blocks the lanes stand in order. */
@@ -131,7 +34,7 @@ INLINE struct fe8 load(const uint8_t *const pointers[LANES])
     __m512i w1 = _mm512_shuffle_i64x2(odd0, odd1, 0x88);
     __m512i w2 = _mm512_shuffle_i64x2(even0, even1, 0xdd);
     __m512i w3 = _mm512_shuffle_i64x2(odd0, odd1, 0xdd);
-    const __m512i mask = set1(FE_MASK);
+    const __m512i mask = fe8_set1(FE_MASK);
     /* 0xe0: mask & (a | b). */
     return (struct fe8){{
         _mm512_and_si512(w0, mask),
@@ -149,7 +52,7 @@ struct entries8 {
 /* Subtracted terms have sum and difference exchanged, by the address they are read from, and the
  * product's sign changed: 2 p - product, limbs at most 2^52 - 2, still fits what a multiplication
  * takes. */
-INLINE struct entries8 load_terms(const uintptr_t terms[LANES])
+FE8_INLINE struct entries8 load_terms(const uintptr_t terms[LANES])
 {
     const uint8_t *sums[LANES], *differences[LANES], *products[LANES];
 #pragma GCC unroll 8
@@ -161,64 +64,67 @@ INLINE struct entries8 load_terms(const uintptr_t terms[LANES])
         products[i] = entry + 64;
     }
     struct entries8 r = {load(sums), load(differences), load(products)};
-    __mmask8 negative = _mm512_test_epi64_mask(_mm512_loadu_si512((const void *)terms), set1(1));
-    r.product.v[0] = _mm512_mask_sub_epi64(r.product.v[0], negative, set1((UINT64_C(1) << 52) - 38),
-                                           r.product.v[0]);
+    __mmask8 negative = _mm512_test_epi64_mask(_mm512_loadu_si512((const void *)terms),
+                                               fe8_set1(1));
+    r.product.v[0] = _mm512_mask_sub_epi64(r.product.v[0], negative,
+                                           fe8_set1((UINT64_C(1) << 52) - 38), r.product.v[0]);
 #pragma GCC unroll 4
     for (int i = 1; i < 5; i++) {
         r.product.v[i] = _mm512_mask_sub_epi64(r.product.v[i], negative,
-                                               set1((UINT64_C(1) << 52) - 2), r.product.v[i]);
+                                               fe8_set1((UINT64_C(1) << 52) - 2), r.product.v[i]);
     }
     return r;
 }
 
 /* E = B - A, F = D - C, G = D + C, H = B + A; X = E F, Y = G H, T = E H, Z = F G. A, B, C wide, D
  * below 2^61.1: F is below 2^61.1 + 2^61 < 2^62.2, what carry takes. */
-INLINE struct point8 combine(const struct fe8 *a, const struct fe8 *b, const struct fe8 *c,
-                             const struct fe8 *d)
+FE8_INLINE struct point8 combine(const struct fe8 *a, const struct fe8 *b, const struct fe8 *c,
+                                 const struct fe8 *d)
 {
-    struct fe8 e = subtract(b, a), f = subtract(d, c), g = add(d, c), h = add(b, a);
-    e = carry(&e);
-    f = carry(&f);
-    g = carry(&g);
-    h = carry(&h);
-    struct point8 r = {
-        .x = multiply(&e, &f), .y = multiply(&g, &h), .z = multiply(&f, &g), .t = multiply(&e, &h)};
-    r.t = carry(&r.t);
+    struct fe8 e = fe8_subtract(b, a), f = fe8_subtract(d, c), g = fe8_add(d, c), h = fe8_add(b, a);
+    e = fe8_carry(&e);
+    f = fe8_carry(&f);
+    g = fe8_carry(&g);
+    h = fe8_carry(&h);
+    struct point8 r = {.x = fe8_multiply(&e, &f),
+                       .y = fe8_multiply(&g, &h),
+                       .z = fe8_multiply(&f, &g),
+                       .t = fe8_multiply(&e, &h)};
+    r.t = fe8_carry(&r.t);
     return r;
 }
 
 /* p + the terms: ed25519_add_term, eight times. */
-INLINE struct point8 add_entries(const struct point8 *p, const struct entries8 *q)
+FE8_INLINE struct point8 add_entries(const struct point8 *p, const struct entries8 *q)
 {
-    struct fe8 low = subtract(&p->y, &p->x), high = add(&p->y, &p->x);
-    low = carry(&low);
-    high = carry(&high);
-    struct fe8 a = multiply(&low, &q->difference);
-    struct fe8 b = multiply(&high, &q->sum);
-    struct fe8 c = multiply(&p->t, &q->product);
-    struct fe8 d = add(&p->z, &p->z);
+    struct fe8 low = fe8_subtract(&p->y, &p->x), high = fe8_add(&p->y, &p->x);
+    low = fe8_carry(&low);
+    high = fe8_carry(&high);
+    struct fe8 a = fe8_multiply(&low, &q->difference);
+    struct fe8 b = fe8_multiply(&high, &q->sum);
+    struct fe8 c = fe8_multiply(&p->t, &q->product);
+    struct fe8 d = fe8_add(&p->z, &p->z);
     return combine(&a, &b, &c, &d);
 }
 
 /* Entries as points: with s = y + x and e = y - x, (2 (s - e) : 2 (s + e) : 4 : (s - e)(s + e)). */
-INLINE struct point8 start(const struct entries8 *q)
+FE8_INLINE struct point8 start(const struct entries8 *q)
 {
-    struct fe8 x = subtract(&q->sum, &q->difference), y = add(&q->sum, &q->difference);
-    x = carry(&x);
-    y = carry(&y);
-    struct point8 r = {.t = multiply(&x, &y), .z = {{set1(4)}}};
-    r.t = carry(&r.t);
+    struct fe8 x = fe8_subtract(&q->sum, &q->difference), y = fe8_add(&q->sum, &q->difference);
+    x = fe8_carry(&x);
+    y = fe8_carry(&y);
+    struct point8 r = {.t = fe8_multiply(&x, &y), .z = {{fe8_set1(4)}}};
+    r.t = fe8_carry(&r.t);
 #pragma GCC unroll 4
     for (int i = 1; i < 5; i++) {
         r.z.v[i] = _mm512_setzero_si512();
     }
-    r.x = add(&x, &x);
-    r.y = add(&y, &y);
+    r.x = fe8_add(&x, &x);
+    r.y = fe8_add(&y, &y);
     return r;
 }
 
-INLINE struct fe8 rotate(const struct fe8 *a, __m512i index)
+FE8_INLINE struct fe8 rotate(const struct fe8 *a, __m512i index)
 {
     struct fe8 r;
 #pragma GCC unroll 5
@@ -235,22 +141,22 @@ static struct point8 fold_lanes(const struct point8 *p, int distance)
     static const uint64_t d2[5] = {0x69b9426b2f159, 0x35050762add7a, 0x3cf44c0038052,
                                    0x6738cc7407977, 0x2406d9dc56dff};
     const __m512i index = _mm512_and_si512(
-        _mm512_add_epi64(_mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), set1((uint64_t)distance)),
-        set1(7));
-    struct fe8 low = subtract(&p->y, &p->x), high = add(&p->y, &p->x), z = carry(&p->z);
-    low = carry(&low);
-    high = carry(&high);
+        _mm512_add_epi64(_mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), fe8_set1((uint64_t)distance)),
+        fe8_set1(7));
+    struct fe8 low = fe8_subtract(&p->y, &p->x), high = fe8_add(&p->y, &p->x), z = fe8_carry(&p->z);
+    low = fe8_carry(&low);
+    high = fe8_carry(&high);
     struct fe8 low2 = rotate(&low, index), high2 = rotate(&high, index);
     struct fe8 z2 = rotate(&z, index), t2 = rotate(&p->t, index), constant;
     for (int i = 0; i < 5; i++) {
-        constant.v[i] = set1(d2[i]);
+        constant.v[i] = fe8_set1(d2[i]);
     }
-    struct fe8 a = multiply(&low, &low2), b = multiply(&high, &high2);
-    struct fe8 tt = multiply(&p->t, &t2);
-    tt = carry(&tt);
-    struct fe8 c = multiply(&tt, &constant);
-    struct fe8 d = multiply(&z, &z2);
-    d = add(&d, &d);
+    struct fe8 a = fe8_multiply(&low, &low2), b = fe8_multiply(&high, &high2);
+    struct fe8 tt = fe8_multiply(&p->t, &t2);
+    tt = fe8_carry(&tt);
+    struct fe8 c = fe8_multiply(&tt, &constant);
+    struct fe8 d = fe8_multiply(&z, &z2);
+    d = fe8_add(&d, &d);
     return combine(&a, &b, &c, &d);
 }
 
@@ -268,7 +174,7 @@ static struct point8 sum_rows(const struct ed25519_rows *rows, size_t steps)
 static void store(struct ed25519_point *points, size_t count, size_t lanes_each,
                   const struct point8 *sum)
 {
-    const struct fe8 x = carry(&sum->x), y = carry(&sum->y), z = carry(&sum->z);
+    const struct fe8 x = fe8_carry(&sum->x), y = fe8_carry(&sum->y), z = fe8_carry(&sum->z);
     for (int i = 0; i < 5; i++) {
         uint64_t limbs[3][LANES];
         _mm512_storeu_si512(limbs[0], x.v[i]);

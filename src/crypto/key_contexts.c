@@ -326,6 +326,11 @@ enum status key_contexts_build(struct key_contexts *store, const struct engine *
     return status;
 }
 
+void key_contexts_unlimit_builds(struct key_contexts *store)
+{
+    store->options.build_share = 0;
+}
+
 void key_contexts_read_counters(struct key_contexts *store, struct key_contexts_counters *out)
 {
     *out = (struct key_contexts_counters){

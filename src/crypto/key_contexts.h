@@ -63,6 +63,9 @@ MUST_CHECK enum status key_contexts_build(struct key_contexts *store, const stru
                                           const void *shared, void *scratch, unsigned window,
                                           uint64_t hash, const struct public_key *key);
 
+/* Lifts the budget: for tests and benches, before any thread builds. */
+void key_contexts_unlimit_builds(struct key_contexts *store);
+
 struct key_contexts_counters {
     uint64_t live, bytes; /* bytes with the retired ones */
     uint64_t builds, evictions, refusals;
