@@ -473,7 +473,8 @@ static void read_member(struct config_reader *reader, const struct config_key *k
         read_mapping(reader, node, prefix, into);
         return;
     }
-    bool set = node->kind == CONFIG_SCALAR && !is_null(node) && node->text.size > 0;
+    bool set = node->kind == CONFIG_SCALAR && !is_null(node) &&
+               !span_equal_string(node->text, key->value);
     if (key->later && set) {
         config_wrong(reader, node, "not supported by this version yet; remove the line");
         return;

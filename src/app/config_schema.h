@@ -44,10 +44,11 @@ struct config_key {
                  const struct config_node *node, void *into);
     /* CONFIG_SPANS: a sentence if one item is no good, else NULL. */
     const char *(*check)(struct span item);
-    const char *value; /* the default as it would stand in the file; "" for none: a list may then
-                          not be empty */
-    const char *want;  /* what to write, for messages and the example: such as 60s */
-    const char *help;
+    const char *value;   /* the default as it would stand in the file; "" for none: a list may then
+                            not be empty */
+    const char *want;    /* what to write, for messages and the example: such as 60s */
+    const char *example; /* a key of a record: what stands in the example file; NULL: left out */
+    const char *help;    /* lines, without "#" */
 };
 
 #define CONFIG_KEY_PATH_MAX 96

@@ -1,6 +1,8 @@
 #include "app/gate_process.h"
 
+#include "admin/admin.h"
 #include "app/listeners.h"
+#include "app/metrics_page.h"
 #include "app/privileges.h"
 #include "base/clock.h"
 #include "base/rcu.h"
@@ -52,23 +54,17 @@ static enum status load_first_generation(struct gate_process *gate)
     return status;
 }
 
-/* The demo authority's keys are made to be tried out, and lie about in a directory. */
-static enum status refuse_demo(const struct gate_process *gate)
+static enum status check_start(const struct gate_process *gate)
 {
-    const struct config *config = gate->generation->config;
-    if (gate->options->allow_demo || !tls_context_is_demo(gate->generation->tls)) {
-        return STATUS_OK;
+    struct config_errors *errors = calloc(1, sizeof *errors);
+    if (errors == NULL) {
+        return say("out of memory");
     }
-    for (size_t i = 0; i < config->listen_count; i++) {
-        if (!listener_is_loopback(&config->listen[i])) {
-            fprintf(stderr,
-                    "popgate: listen: %s is not loopback, and tls.client_ca is the demo "
-                    "authority's: its keys are for trying out; use your own CA, or --allow-demo\n",
-                    config->listen[i].text);
-            return STATUS_DENIED;
-        }
-    }
-    return STATUS_OK;
+    enum status status = generation_check_start(gate->generation, gate->options->allow_demo,
+                                                errors);
+    print_errors(errors);
+    free(errors);
+    return status;
 }
 
 static enum status make_replay_cache(struct gate_process *gate)
@@ -147,6 +143,12 @@ static enum status bind_listeners(struct gate_process *gate)
 {
     const struct config *config = gate->generation->config;
     char error[256];
+    if (config->admin_listen.address_size > 0) {
+        gate->admin_listener = listener_open(&config->admin_listen, error, sizeof error);
+        if (gate->admin_listener < 0) {
+            return say(error);
+        }
+    }
     for (uint32_t i = 0; i < gate->workers_count; i++) {
         struct worker *worker = &gate->workers[i];
         for (size_t j = 0; j < config->listen_count; j++) {
@@ -158,6 +160,41 @@ static enum status bind_listeners(struct gate_process *gate)
         }
     }
     return STATUS_OK;
+}
+
+/* Before the workers, so that /livez answers and /readyz says no while they start. */
+static enum status start_admin(struct gate_process *gate)
+{
+    if (gate->admin_listener < 0) {
+        return STATUS_OK;
+    }
+    struct admin_options options = {
+        .listeners = {gate->admin_listener},
+        .listeners_count = 1,
+        .log = gate->log,
+        .collect = metrics_page_collect,
+        .context = gate,
+    };
+    char error[256];
+    gate->admin_listener = -1;
+    return admin_new(&options, &gate->admin, error, sizeof error) == STATUS_OK ? STATUS_OK
+                                                                               : say(error);
+}
+
+static void set_readiness(struct gate_process *gate, enum admin_state state)
+{
+    if (gate->admin != NULL) {
+        admin_set_state(gate->admin, state);
+    }
+}
+
+/* What metrics show of a generation: the admin thread does not touch the generation itself. */
+static void show_generation(struct gate_process *gate)
+{
+    const struct tls_context *tls = gate->generation->tls;
+    atomic_store(&gate->certificate_expiry_s, tls_context_certificate_expiry(tls));
+    atomic_store(&gate->client_ca_expiry_s, tls_context_client_ca_expiry(tls));
+    atomic_store(&gate->config_generation, gate->generation->number);
 }
 
 static enum status wait_for_start(struct gate_process *gate)
@@ -226,7 +263,8 @@ enum status gate_process_start(struct gate_process *gate, const struct gate_opti
 {
     memset(gate, 0, sizeof *gate);
     gate->options = options;
-    if (load_first_generation(gate) != STATUS_OK || refuse_demo(gate) != STATUS_OK) {
+    gate->admin_listener = -1;
+    if (load_first_generation(gate) != STATUS_OK || check_start(gate) != STATUS_OK) {
         return STATUS_FAILED;
     }
     const struct config *config = gate->generation->config;
@@ -248,11 +286,12 @@ enum status gate_process_start(struct gate_process *gate, const struct gate_opti
         return say(error);
     }
     /* The replay file is made as the user that will own it. */
-    if (make_shared(gate) != STATUS_OK || start_workers(gate) != STATUS_OK) {
+    show_generation(gate);
+    if (make_shared(gate) != STATUS_OK || start_admin(gate) != STATUS_OK ||
+        start_workers(gate) != STATUS_OK) {
         return STATUS_FAILED;
     }
-    atomic_store(&gate->config_generation, 1);
-    atomic_store(&gate->ready, true);
+    set_readiness(gate, ADMIN_READY);
     log_start(gate);
     return STATUS_OK;
 }
@@ -346,7 +385,7 @@ static void switch_to(struct gate_process *gate, struct generation *next)
                     (unsigned long long)next->number);
     }
     log_set_level(gate->log, next->config->log_level);
-    atomic_store(&gate->config_generation, next->number);
+    show_generation(gate);
 }
 
 static void reload(struct gate_process *gate)
@@ -399,7 +438,7 @@ static bool all_done(const struct gate_process *gate, bool *failed)
 
 static void drain(struct gate_process *gate)
 {
-    atomic_store(&gate->ready, false);
+    set_readiness(gate, ADMIN_DRAINING);
     log_message(gate->log, LOG_INFO, "stop", "draining for at most %u ms",
                 gate->generation->config->timeouts.drain_ms);
     for (uint32_t i = 0; i < gate->workers_started; i++) {
@@ -447,6 +486,10 @@ static void stop_started_workers(struct gate_process *gate)
 
 void gate_process_free(struct gate_process *gate)
 {
+    admin_free(gate->admin); /* it reads what the rest is made of */
+    if (gate->admin_listener >= 0) {
+        close(gate->admin_listener);
+    }
     stop_started_workers(gate);
     for (uint32_t i = gate->workers_started; i < gate->workers_count; i++) {
         for (size_t j = 0; j < gate->workers[i].listeners_count; j++) {

@@ -27,9 +27,11 @@ struct gate_process {
     uint32_t workers_count;   /* with listeners and a lock */
     uint32_t workers_started; /* with a thread */
 
+    struct admin *admin;                /* NULL: admin.listen is "" */
+    int admin_listener;                 /* bound, until admin takes it; else -1 */
     _Atomic uint64_t config_generation; /* what metrics show */
+    _Atomic int64_t certificate_expiry_s, client_ca_expiry_s;
     _Atomic uint64_t reloads_ok, reloads_failed;
-    _Atomic bool ready; /* /readyz */
 };
 
 /* Loads everything and starts the workers. On failure says why on stderr (file:line:column: message

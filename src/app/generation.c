@@ -1,11 +1,35 @@
 #include "app/generation.h"
 
+#include "app/config_value.h"
 #include "app/file.h"
 #include "app/public_origins.h"
 #include "jose/jwks.h"
 
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* The key of the file that a message of tls/context begins with, so that the error stands at its
+ * line. */
+static const char *tls_key(const struct config *config, const char *message)
+{
+    const struct {
+        const char *key, *path;
+    } files[] = {{"tls.certificate", config->tls.certificate},
+                 {"tls.private_key", config->tls.private_key},
+                 {"tls.client_ca", config->tls.client_ca},
+                 {"tls.client_crl", config->tls.client_crl}};
+    const char *best = "tls";
+    size_t best_size = 0;
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        size_t size = strlen(files[i].path);
+        if (size > best_size && strncmp(message, files[i].path, size) == 0) {
+            best = files[i].key;
+            best_size = size;
+        }
+    }
+    return best;
+}
 
 static enum status load_tls(struct generation *generation, struct tls_ticket_keys *ticket_keys,
                             struct config_errors *errors)
@@ -24,7 +48,7 @@ static enum status load_tls(struct generation *generation, struct tls_ticket_key
     char error[512] = "";
     enum status status = tls_context_new(&options, &generation->tls, error, sizeof error);
     if (status != STATUS_OK) {
-        config_complain(config, "tls", errors, "%s", error);
+        config_complain(config, tls_key(config, error), errors, "%s", error);
     }
     return status;
 }
@@ -189,6 +213,49 @@ enum status generation_load(const char *config_path, uint64_t number,
     fill_proxy(generation);
     *out = generation;
     return STATUS_OK;
+}
+
+/* The demo authority's keys are made to be tried out, and lie about in a directory. */
+static bool demo_is_exposed(const struct generation *generation, struct config_errors *errors)
+{
+    const struct config *config = generation->config;
+    if (!tls_context_is_demo(generation->tls)) {
+        return false;
+    }
+    for (size_t i = 0; i < config->listen_count; i++) {
+        if (!config_address_is_loopback(&config->listen[i])) {
+            char key[32];
+            (void)snprintf(key, sizeof key, "listen[%zu]", i);
+            config_complain(config, key, errors,
+                            "%s is not loopback, and tls.client_ca is the demo authority's, whose "
+                            "keys are for trying out; use your own CA, or --allow-demo",
+                            config->listen[i].text);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool user_is_missing(const struct config *config, struct config_errors *errors)
+{
+    if (config->user[0] == '\0') {
+        return false;
+    }
+    char memory[8192];
+    struct passwd entry, *found = NULL;
+    if (getpwnam_r(config->user, &entry, memory, sizeof memory, &found) == 0 && found != NULL) {
+        return false;
+    }
+    config_complain(config, "user", errors, "there is no user %s here", config->user);
+    return true;
+}
+
+enum status generation_check_start(const struct generation *generation, bool allow_demo,
+                                   struct config_errors *errors)
+{
+    bool demo = !allow_demo && demo_is_exposed(generation, errors);
+    bool user = user_is_missing(generation->config, errors);
+    return demo || user ? STATUS_DENIED : STATUS_OK;
 }
 
 void generation_free(struct generation *generation)

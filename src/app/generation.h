@@ -29,6 +29,11 @@ MUST_CHECK enum status generation_load(const char *config_path, uint64_t number,
                                        struct tls_ticket_keys *ticket_keys,
                                        struct generation **generation,
                                        struct config_errors *errors);
+
+/* What would keep a first start from happening though everything loads: the demo authority's CA on
+ * an address that is not loopback (unless allowed), a user that is not there. */
+MUST_CHECK enum status generation_check_start(const struct generation *generation, bool allow_demo,
+                                              struct config_errors *errors);
 void generation_free(struct generation *generation);
 
 #endif

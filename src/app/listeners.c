@@ -38,19 +38,3 @@ int listener_open(const struct config_address *address, char *error, size_t erro
     }
     return -1;
 }
-
-bool listener_is_loopback(const struct config_address *address)
-{
-    switch (address->address.ss_family) {
-    case AF_INET: {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)&address->address;
-        return (ntohl(in->sin_addr.s_addr) >> 24) == 127;
-    }
-    case AF_INET6: {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address->address;
-        return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
-    }
-    default:
-        return address->address.ss_family == AF_UNIX;
-    }
-}

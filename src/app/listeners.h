@@ -9,7 +9,4 @@
  * close-on-exec. */
 int listener_open(const struct config_address *address, char *error, size_t error_size);
 
-/* True for 127.0.0.0/8, ::1 and Unix sockets. */
-bool listener_is_loopback(const struct config_address *address);
-
 #endif

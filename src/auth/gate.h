@@ -168,6 +168,7 @@ struct auth_counters {
     uint64_t denials[AUTH_DENIALS];
     uint64_t token_hits, token_misses, token_evictions;
     uint64_t batches, jobs;
+    uint64_t replay_inserts; /* proofs that the replay cache had not seen; the others are denials */
 };
 /* Owned by the worker, read by the admin thread (relaxed atomics behind it). */
 void auth_read_counters(const struct auth_worker *worker, struct auth_counters *out);

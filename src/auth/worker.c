@@ -345,6 +345,7 @@ static enum status finish(struct auth_worker *worker, const struct clock_now *no
         if (status != STATUS_OK) {
             return deny_unremembered(check, status);
         }
+        counter_add(&worker->replay_inserts, 1);
         proof_key_insert(&worker->keys, work->key);
         memcpy(check->identity.jkt, work->key->thumbprint_text, sizeof(check->identity.jkt));
         check->identity.jkt_size = PROOF_KEY_JKT_TEXT_BYTES;
@@ -586,6 +587,7 @@ void auth_read_counters(const struct auth_worker *worker, struct auth_counters *
     out->token_evictions = counter_read(&worker->token_evictions);
     out->batches = counter_read(&worker->batches);
     out->jobs = counter_read(&worker->batch_jobs);
+    out->replay_inserts = counter_read(&worker->replay_inserts);
 }
 
 const struct histogram *auth_batch_sizes(const struct auth_worker *worker)

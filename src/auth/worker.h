@@ -43,7 +43,7 @@ struct auth_worker {
     struct verify_job jobs[AUTH_BATCH_JOBS_MAX];
     char algs[64]; /* for the challenge: "ES256 EdDSA Ed25519" */
     counter denials[AUTH_DENIALS];
-    counter token_hits, token_misses, token_evictions, batches, batch_jobs;
+    counter token_hits, token_misses, token_evictions, batches, batch_jobs, replay_inserts;
     struct histogram batch_sizes, verify_durations;
 };
 

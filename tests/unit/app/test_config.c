@@ -146,15 +146,16 @@ Test(config, every_key_is_read)
         "upstream: http+unix:///run/app.sock\n"
         "workers: 3\n"
         "io_backend: epoll\n"
+        "user: nobody\n"
         "tls: {certificate: c, private_key: k, client_ca: a, client_crl: r, min_version: 1.2}\n"
         "public_origins: ['https://A.example:443', 'https://b.example:8443']\n"
         "accept: [mtls, dpop]\n"
         "dpop: {mode: shadow, algorithms: [PS256, RS256, ES384, ES512, Ed25519], max_age: 2m,\n"
         "       clock_skew: 0s, nonce: required}\n"
-        "replay: {capacity: 7, path: /var/lib/x, cold_start: accept}\n"
+        "replay: {capacity: 7, cold_start: accept}\n"
         "crypto: {key_memory: 1GiB}\n"
         "limits: {head_bytes: 1KiB, headers: 256, proof_bytes: 300B, token_bytes: 1KiB,\n"
-        "         jti_bytes: 1, body_bytes: 5MiB, connections: 1, streams: 2, pipeline: 3}\n"
+        "         jti_bytes: 1, body_bytes: 5MiB, connections: 1, streams: 128, pipeline: 16}\n"
         "timeouts: {handshake: 1ms, head: 2s, body_progress: 3m, upstream_connect: 1h,\n"
         "           upstream_head: 5ms, idle: 24h, upstream_idle: 7ms, drain: 0}\n"
         "forward_credentials: true\n"
@@ -172,6 +173,7 @@ Test(config, every_key_is_read)
     cr_assert_str_eq(config->upstream_host, "localhost");
     cr_assert_eq(config->workers, 3);
     cr_assert_eq(config->io_backend, IO_EPOLL);
+    cr_assert_str_eq(config->user, "nobody");
     cr_assert(is(config->tls.certificate, "c") && is(config->tls.private_key, "k"));
     cr_assert(is(config->tls.client_ca, "a") && is(config->tls.client_crl, "r"));
     cr_assert_eq(config->tls.min_version_minor, 2);
@@ -187,7 +189,6 @@ Test(config, every_key_is_read)
     cr_assert_eq(config->dpop.clock_skew_s, 0);
     cr_assert(config->dpop.nonce_required);
     cr_assert_eq(config->replay.capacity, 7);
-    cr_assert_str_eq(config->replay.path, "/var/lib/x");
     cr_assert(config->replay.cold_start_accept);
     cr_assert_eq(config->key_memory_bytes, 1u << 30);
     cr_assert_eq(config->limits.head_bytes, 1024);
@@ -197,8 +198,8 @@ Test(config, every_key_is_read)
     cr_assert_eq(config->limits.jti_bytes, 1);
     cr_assert_eq(config->limits.body_bytes, 5u << 20);
     cr_assert_eq(config->limits.connections, 1);
-    cr_assert_eq(config->limits.streams, 2);
-    cr_assert_eq(config->limits.pipeline, 3);
+    cr_assert_eq(config->limits.streams, 128);
+    cr_assert_eq(config->limits.pipeline, 16);
     cr_assert_eq(config->timeouts.handshake_ms, 1);
     cr_assert_eq(config->timeouts.head_ms, 2000);
     cr_assert_eq(config->timeouts.body_progress_ms, 180000);
@@ -657,7 +658,9 @@ Test(config, what_this_version_does_not_do_is_said)
     wrong("proxy_protocol: {trusted: [10.0.0.1]}\n",
           "f:2:28: proxy_protocol.trusted: " LATER "; write []");
     wrong("admin: {socket: /run/x}\n", "f:2:17: admin.socket: " LATER "; remove the line");
-    wrong("user: popgate\n", "f:2:7: user: " LATER "; remove the line");
+    wrong("replay: {path: /var/lib/x}\n", "f:2:16: replay.path: " LATER "; remove the line");
+    wrong("limits: {streams: 127}\n", "f:2:19: limits.streams: " LATER "; remove the line");
+    wrong("limits: {pipeline: 4}\n", "f:2:20: limits.pipeline: " LATER "; remove the line");
     wrong("replay: {redis_failure: local}\n",
           "f:2:25: replay.redis_failure: means nothing without replay.redis; remove it");
     /* Their defaults may be written. */
