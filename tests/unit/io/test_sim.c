@@ -308,7 +308,7 @@ static unsigned transfer(struct io *io)
     for (int i = 0; i < 1000000 && b.size < SIZE && b.end == STATUS_AGAIN; i++) {
         cr_assert_eq(io_turn(io, 1000), STATUS_OK);
     }
-    cr_assert_eq(memcmp(b.bytes, bytes, b.size), 0);
+    cr_assert(b.size == 0 || memcmp(b.bytes, bytes, b.size) == 0);
     if (b.end == STATUS_AGAIN) {
         cr_assert_eq(b.size, SIZE);
         cr_assert(sim_until(io, &a.sent, 1));

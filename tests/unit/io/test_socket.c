@@ -754,6 +754,41 @@ static void unix_sockets_connect_and_fail(enum io_backend backend)
 }
 ON_BOTH(io_socket, unix_sockets_connect_and_fail)
 
+/* Nobody accepts and the queue is full: it waits or says EAGAIN, as the kernel has it, and can be
+ * closed. */
+static void a_unix_listener_whose_queue_is_full(enum io_backend backend)
+{
+    struct io *io = harness_io(backend);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(listener, (struct sockaddr *)&address, sizeof(sa_family_t)), 0);
+    cr_assert_eq(listen(listener, 0), 0);
+    socklen_t size = sizeof address;
+    getsockname(listener, (struct sockaddr *)&address, &size);
+    struct probe probes[4];
+    size_t before = descriptors_open();
+    for (int i = 0; i < 4; i++) {
+        probe_init(&probes[i], io);
+        cr_assert_eq(
+            io_connect(io, &probes[i].socket, &probe_events, (struct sockaddr *)&address, size),
+            STATUS_OK);
+    }
+    cr_assert(turn_until(io, &probes[0].connected, 1));
+    cr_assert_eq(probes[0].connected_status, STATUS_OK);
+    turn_for(io, 20);
+    if (probes[3].connected > 0) {
+        cr_assert_eq(probes[3].connected_status, STATUS_SYSTEM);
+        cr_assert_eq(probes[3].socket.error, EAGAIN);
+    }
+    for (int i = 0; i < 4; i++) {
+        probe_finish(&probes[i]);
+    }
+    cr_assert_eq(descriptors_open(), before);
+    close(listener);
+    io_free(io);
+}
+ON_BOTH(io_socket, a_unix_listener_whose_queue_is_full)
+
 static void an_address_that_is_none_leaves_nothing_behind(enum io_backend backend)
 {
     struct io *io = harness_io(backend);

@@ -168,14 +168,14 @@ static void open_pair(struct crowd *crowd, unsigned first)
     }
 }
 
-/* Turns for 1.5 s, or so many times. */
+/* Turns for 0.8 s, or so many times. */
 static void stress(struct io *io, unsigned seed, unsigned turns_max)
 {
     struct crowd *crowd = calloc(1, sizeof *crowd);
     crowd->io = io;
     crowd->state = seed;
     size_t before = descriptors_open();
-    uint64_t end = boot_ms() + 1500;
+    uint64_t end = boot_ms() + 800;
     for (unsigned turn = 0; turns_max != 0 ? turn < turns_max : boot_ms() < end; turn++) {
         for (unsigned i = 0; i < PEERS; i += 2) {
             if (!crowd->peers[i].open && !crowd->peers[i + 1].open) {
@@ -187,7 +187,7 @@ static void stress(struct io *io, unsigned seed, unsigned turns_max)
         }
         cr_assert_eq(io_turn(io, roll(crowd, 2)), STATUS_OK);
     }
-    cr_assert_gt(crowd->bytes, 1000000);
+    cr_assert_gt(crowd->bytes, 100000);
     cr_assert_gt(crowd->closes, 20);
     for (unsigned i = 0; i < PEERS; i++) {
         if (crowd->peers[i].open) {
