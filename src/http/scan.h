@@ -32,11 +32,31 @@ static inline bool scan_is_plain(uint8_t byte)
     return (letter >= 'a' && letter <= 'z') || (byte >= '0' && byte <= '9') || byte == '-';
 }
 
+/* True if one of eight bytes is below 0x20 (a tab too) or is 0x7f. A byte borrows from the next one
+ * only if it is a hit itself, so the answer for the word is exact. */
+static inline bool scan_word_may_have_control(const uint8_t *bytes)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+    uint64_t del = word ^ (ones * 0x7f);
+    return ((((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & high) != 0;
+}
+
 /* The index of the first control character in [at, size), or size. */
 static inline size_t scan_control_portable(const uint8_t *bytes, size_t at, size_t size)
 {
-    while (at < size && !scan_is_control(bytes[at])) {
-        at++;
+    while (at < size) {
+        while (size - at >= 8 && !scan_word_may_have_control(bytes + at)) {
+            at += 8;
+        }
+        size_t end = size - at < 8 ? size : at + 8;
+        while (at < end && !scan_is_control(bytes[at])) {
+            at++;
+        }
+        if (at < end) {
+            break;
+        }
     }
     return at;
 }
