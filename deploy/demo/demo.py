@@ -100,10 +100,7 @@ class Demo:
                      "--upstream", f"http://127.0.0.1:{service_port}",
                      "--audience", self.url)
         config = self.authority / "popgate.yaml"
-        text = config.read_text()
-        if "\nadmin:" not in text:
-            text += f"admin:\n  listen: 127.0.0.1:{self.admin_port}\n"
-        config.write_text(text)
+        config.write_text(config.read_text().replace("127.0.0.1:9901", f"127.0.0.1:{self.admin_port}"))
         self.gate = subprocess.Popen([self.binary, "run", "-c", str(config)], stdin=subprocess.DEVNULL,
                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         threading.Thread(target=self._read, daemon=True).start()
