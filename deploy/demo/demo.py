@@ -59,7 +59,7 @@ def issuer_of(demo):
                 self.send_error(401)
                 return
             token = demo.popgate("token", "--dir", demo.authority, "--client-id", client,
-                                 "--subject", client, "--jkt-from", demo.clients[client])
+                                 "--audience", demo.url, "--subject", client, "--jkt-from", demo.clients[client])
             body = json.dumps({"access_token": token, "token_type": "DPoP", "expires_in": 300}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
