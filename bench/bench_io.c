@@ -70,7 +70,8 @@ static void connected(struct io_socket *socket, enum status status)
 {
     struct end *end = (struct end *)socket;
     if (status != STATUS_OK) {
-        fprintf(stderr, "bench_io: connect: %s\n", strerror(socket->error));
+        errno = socket->error;
+        perror("bench_io: connect");
         exit(1);
     }
     end->bench->connected++;
@@ -163,7 +164,7 @@ static void measure(enum io_backend backend, unsigned connections, size_t bytes,
     struct io_options options = {.backend = backend};
     struct bench bench = {.connections = connections, .message_bytes = bytes};
     if (io_new(&options, &bench.io) != STATUS_OK) {
-        printf("%-9s not to be had: %s\n", io_backend_name(backend), strerror(errno));
+        printf("%-9s not to be had: %m\n", io_backend_name(backend));
         return;
     }
     bench.clients = calloc(connections, sizeof *bench.clients);

@@ -210,7 +210,7 @@ MUST_CHECK enum status io_init_common(struct io *io, const struct io_backend_fun
 void io_cleanup_common(struct io *io);
 /* Adds to io_notes. */
 __attribute__((format(printf, 2, 3))) void io_note(struct io *io, const char *format, ...);
-void io_dispatch(struct io *io, struct io_completion completion);
+void io_dispatch(struct io *io, struct io_completion done);
 
 /* There is always room: the turn keeps `ready_reserved` free for the backend. */
 static inline void io_complete(struct io *io, uint64_t tag, int32_t result, uint32_t flags)

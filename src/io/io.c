@@ -66,7 +66,8 @@ enum status io_new(const struct io_options *options, struct io **io)
     int refused = errno;
     enum status status = io_epoll_new(&taken, io);
     if (status == STATUS_OK) {
-        io_note(*io, "io_uring not taken: %s", strerror(refused));
+        errno = refused;
+        io_note(*io, "io_uring not taken: %m");
     }
     return status;
 }

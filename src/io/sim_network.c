@@ -252,8 +252,9 @@ bool sim_fin_arrived(const struct sim *sim, const struct sim_end *end)
 
 void sim_take(struct sim_end *end, uint8_t *out, size_t size)
 {
+    assert(size <= end->inbound);
     end->inbound -= size;
-    while (size > 0) {
+    while (size > 0 && end->first != NULL) {
         struct sim_segment *segment = end->first;
         size_t part = segment->end - segment->start;
         part = part < size ? part : size;

@@ -88,7 +88,8 @@ int uring_setup_ring(struct uring *self, const struct io_options *options, unsig
 
 /* ---- trying out ---- */
 
-static bool next_completion(struct uring *self, struct io_uring_cqe *out)
+/* 0, or the negative errno of the system call. */
+static int next_completion(struct uring *self, struct io_uring_cqe *out)
 {
     struct __kernel_timespec limit = {.tv_sec = PROBE_WAIT_S};
     struct io_uring_cqe *entry = NULL;
@@ -96,15 +97,22 @@ static bool next_completion(struct uring *self, struct io_uring_cqe *out)
     do {
         result = io_uring_submit_and_wait_timeout(&self->ring, &entry, 1, &limit, NULL);
     } while (result == -EINTR);
-    if (result < 0 && entry == NULL) {
-        return false;
+    if (entry == NULL) {
+        return result < 0 ? result : -EIO;
     }
     *out = *entry;
     io_uring_cqe_seen(&self->ring, entry);
     if (out->flags & IORING_CQE_F_BUFFER) {
         self->io.backend->buffer_given(&self->io, out->flags >> IORING_CQE_BUFFER_SHIFT);
     }
-    return true;
+    return 0;
+}
+
+/* Until the operation that `last` came from has ended. */
+static void drain(struct uring *self, struct io_uring_cqe last)
+{
+    while ((last.flags & IORING_CQE_F_MORE) && next_completion(self, &last) == 0) {
+    }
 }
 
 /* Receives on one end of a pair what was sent on the other. 0: it did as it should. */
@@ -125,7 +133,8 @@ static int try_receive(struct uring *self, unsigned mode)
         entry->flags |= IOSQE_BUFFER_SELECT;
         entry->buf_group = URING_BUFFER_GROUP;
         io_uring_sqe_set_data64(entry, 1);
-        if (next_completion(self, &done)) {
+        result = next_completion(self, &done);
+        if (result == 0) {
             bool more = (done.flags & IORING_CQE_F_MORE) != 0;
             bool wants_more = (mode & (URING_MULTISHOT_RECEIVE | URING_MULTISHOT_CAP)) ==
                               URING_MULTISHOT_RECEIVE;
@@ -134,8 +143,7 @@ static int try_receive(struct uring *self, unsigned mode)
         }
     }
     close(pair[1]);
-    while ((done.flags & IORING_CQE_F_MORE) && next_completion(self, &done)) {
-    }
+    drain(self, done);
     close(pair[0]);
     return result;
 }
@@ -183,7 +191,8 @@ static bool try_multishot_accept(struct uring *self)
         connect(client, (struct sockaddr *)&address, size) == 0) {
         io_uring_prep_multishot_accept(entry, listener, NULL, NULL, SOCK_CLOEXEC);
         io_uring_sqe_set_data64(entry, 2);
-        works = next_completion(self, &done) && done.res >= 0 && (done.flags & IORING_CQE_F_MORE);
+        works = next_completion(self, &done) == 0 && done.res >= 0 &&
+                (done.flags & IORING_CQE_F_MORE);
         if (done.res > 0) {
             close(done.res);
         }
@@ -198,8 +207,7 @@ static bool try_multishot_accept(struct uring *self)
         io_uring_sqe_set_data64(entry, 0);
         (void)next_completion(self, &done);
     }
-    while (works && (done.flags & IORING_CQE_F_MORE) && next_completion(self, &done)) {
-    }
+    drain(self, done);
     if (listener >= 0) {
         close(listener);
     }

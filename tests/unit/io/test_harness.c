@@ -86,9 +86,9 @@ struct io *harness_io_with(struct io_options options)
     struct io *io = NULL;
     enum status status = io_new(&options, &io);
     if (options.backend == IO_URING && status == STATUS_DENIED) {
-        cr_skip_test("io_uring is not to be had here: %s", strerror(errno));
+        cr_skip_test("io_uring is not to be had here: %m");
     }
-    cr_assert_eq(status, STATUS_OK, "%s", strerror(errno));
+    cr_assert_eq(status, STATUS_OK, "%m");
     cr_assert_eq(io_backend_of(io), options.backend);
     return io;
 }
@@ -206,7 +206,7 @@ void write_all(int descriptor, const void *bytes, size_t size)
 {
     while (size > 0) {
         ssize_t done = send(descriptor, bytes, size, MSG_NOSIGNAL);
-        cr_assert_gt(done, 0, "%s", strerror(errno));
+        cr_assert_gt(done, 0, "%m");
         bytes = (const uint8_t *)bytes + done;
         size -= (size_t)done;
     }

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,16 +55,17 @@ Test(io, options_are_brought_into_their_bounds)
     io_free(NULL);
 }
 
-/* Runs `check` in a child whose io_uring_setup answers `error` (for rings above entries_min). */
-static void with_uring_blocked(int error, uint32_t entries_min, void (*check)(int error))
+/* Runs `check` in a child whose `call` answers `error`, where its first argument is above
+ * `first_min`. */
+static void with_blocked(int call, int error, int64_t first_min, void (*check)(int error))
 {
     pid_t child = fork();
     cr_assert_geq(child, 0);
     if (child == 0) {
         scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-        int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint16_t)error),
-                                      SCMP_SYS(io_uring_setup), 1,
-                                      SCMP_A0(SCMP_CMP_GT, entries_min));
+        unsigned conditions = first_min >= 0 ? 1 : 0;
+        int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint16_t)error), call, conditions,
+                                      SCMP_A0(SCMP_CMP_GT, (uint64_t)first_min));
         if (filter == NULL || result != 0 || seccomp_load(filter) != 0) {
             _exit(99);
         }
@@ -73,7 +76,12 @@ static void with_uring_blocked(int error, uint32_t entries_min, void (*check)(in
     int status;
     cr_assert_eq(waitpid(child, &status, 0), child);
     cr_assert(WIFEXITED(status));
-    cr_assert_eq(WEXITSTATUS(status), 0, "line %d", WEXITSTATUS(status));
+    cr_assert_eq(WEXITSTATUS(status), 0, "check %d", WEXITSTATUS(status));
+}
+
+static void with_uring_blocked(int error, int64_t entries_min, void (*check)(int error))
+{
+    with_blocked(SCMP_SYS(io_uring_setup), error, entries_min, check);
 }
 
 /* In the child: the exit status is which check failed. */
@@ -86,38 +94,83 @@ static void auto_falls_back(int error)
 {
     struct io_options options = {.backend = IO_AUTO};
     struct io *io = NULL;
+    size_t open = descriptors_open();
     CHILD_ASSERT(1, io_new(&options, &io) == STATUS_OK);
     CHILD_ASSERT(2, io_backend_of(io) == IO_EPOLL);
     CHILD_ASSERT(3, strstr(io_notes(io), "io_uring not taken") != NULL);
-    CHILD_ASSERT(4, strstr(io_notes(io), strerror(error)) != NULL);
+    CHILD_ASSERT(4, strstr(io_notes(io), strerrordesc_np(error)) != NULL);
     CHILD_ASSERT(5, io_turn(io, 0) == STATUS_OK);
     io_free(io);
+    CHILD_ASSERT(6, descriptors_open() == open);
 }
 
 static void by_name_fails_hard(int error)
 {
     struct io_options options = {.backend = IO_URING};
     struct io *io = (struct io *)&options;
+    size_t open = descriptors_open();
     errno = 0;
     CHILD_ASSERT(11, io_new(&options, &io) == STATUS_DENIED);
     CHILD_ASSERT(12, io == NULL);
     CHILD_ASSERT(13, errno == error);
+    CHILD_ASSERT(14, descriptors_open() == open);
 }
 
 Test(io, where_io_uring_is_blocked_auto_takes_epoll)
 {
-    with_uring_blocked(EPERM, 0, auto_falls_back);
-    with_uring_blocked(ENOSYS, 0, auto_falls_back);
-    with_uring_blocked(EACCES, 0, auto_falls_back);
-    with_uring_blocked(EINVAL, 0, auto_falls_back);
-    with_uring_blocked(ENOMEM, 0, auto_falls_back);
+    with_uring_blocked(EPERM, -1, auto_falls_back);
+    with_uring_blocked(ENOSYS, -1, auto_falls_back);
+    with_uring_blocked(EACCES, -1, auto_falls_back);
+    with_uring_blocked(EINVAL, -1, auto_falls_back);
+    with_uring_blocked(ENOMEM, -1, auto_falls_back);
 }
 
 Test(io, where_io_uring_is_blocked_asking_for_it_fails)
 {
-    with_uring_blocked(EPERM, 0, by_name_fails_hard);
-    with_uring_blocked(ENOSYS, 0, by_name_fails_hard);
-    with_uring_blocked(EACCES, 0, by_name_fails_hard);
+    with_uring_blocked(EPERM, -1, by_name_fails_hard);
+    with_uring_blocked(ENOSYS, -1, by_name_fails_hard);
+    with_uring_blocked(EACCES, -1, by_name_fails_hard);
+}
+
+/* A profile may let the ring be made and still block what it is for: only a real operation tells.
+ */
+Test(io, where_io_uring_can_be_made_but_not_used)
+{
+    io_free(harness_io(IO_URING)); /* skips where there is none */
+    with_blocked(SCMP_SYS(io_uring_enter), EPERM, -1, auto_falls_back);
+    with_blocked(SCMP_SYS(io_uring_enter), ENOSYS, -1, by_name_fails_hard);
+    with_blocked(SCMP_SYS(io_uring_register), EPERM, -1, auto_falls_back);
+    with_blocked(SCMP_SYS(io_uring_register), EACCES, -1, by_name_fails_hard);
+}
+
+static void nothing_works(int error)
+{
+    static const enum io_backend backends[] = {IO_EPOLL, IO_AUTO};
+    size_t open = descriptors_open();
+    for (size_t i = 0; i < 2; i++) {
+        struct io_options options = {.backend = backends[i]};
+        struct io *io;
+        CHILD_ASSERT(31, io_new(&options, &io) == STATUS_SYSTEM);
+        CHILD_ASSERT(32, io == NULL && errno == error);
+        CHILD_ASSERT(33, descriptors_open() == open);
+    }
+}
+
+static void epoll_does_not_work(int error)
+{
+    struct io_options options = {.backend = IO_EPOLL};
+    struct io *io;
+    size_t open = descriptors_open();
+    CHILD_ASSERT(41, io_new(&options, &io) == STATUS_SYSTEM);
+    CHILD_ASSERT(42, io == NULL && errno == error);
+    CHILD_ASSERT(43, descriptors_open() == open);
+}
+
+Test(io, a_system_call_that_fails_is_told_and_leaves_nothing)
+{
+    with_blocked(SCMP_SYS(eventfd2), EMFILE, -1, nothing_works);
+    with_blocked(SCMP_SYS(epoll_create1), EMFILE, -1, epoll_does_not_work);
+    with_blocked(SCMP_SYS(epoll_ctl), ENOSPC, -1, epoll_does_not_work);
 }
 
 static void smaller_and_said_so(int error)
@@ -261,6 +314,27 @@ static void no_wait_is_no_wait(enum io_backend backend)
     io_free(io);
 }
 ON_BOTH(io, no_wait_is_no_wait)
+
+static void noticed(int signal)
+{
+    (void)signal;
+}
+
+/* A signal ends the wait, and is no failure. */
+static void a_signal_is_no_failure(enum io_backend backend)
+{
+    struct io *io = harness_io(backend);
+    struct sigaction action = {.sa_handler = noticed};
+    sigaction(SIGALRM, &action, NULL);
+    struct itimerval often = {.it_interval.tv_usec = 3000, .it_value.tv_usec = 3000};
+    setitimer(ITIMER_REAL, &often, NULL);
+    for (int i = 0; i < 20; i++) {
+        cr_assert_eq(io_turn(io, 50), STATUS_OK);
+    }
+    setitimer(ITIMER_REAL, &(struct itimerval){0}, NULL);
+    io_free(io);
+}
+ON_BOTH(io, a_signal_is_no_failure)
 
 /* ---- wake-up, from this thread; from others: tests/threads/test_io_wake.c ---- */
 
