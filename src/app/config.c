@@ -1,6 +1,7 @@
 #include "app/config.h"
 
 #include "app/config_schema.h"
+#include "app/config_workers.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -187,6 +188,7 @@ static enum status parse_into(struct config *config, struct span text, struct co
     }
     if (status == STATUS_OK) {
         config_check_rules(config, report);
+        config->workers = config->workers > 0 ? config->workers : config_workers_auto();
     }
     config_report_finish(report);
     return status == STATUS_OK && report->errors->count > 0 ? STATUS_MALFORMED : status;

@@ -175,7 +175,7 @@ CONFIG_READER(workers)
         return;
     }
     if (span_equal_string(node->text, "auto")) {
-        config->workers = config_workers_auto();
+        config->workers = 0; /* config.c asks the cgroup once all is read */
     } else if (node->quoted ||
                config_read_number(node->text, CONFIG_UNIT_NONE, &number, &unit) !=
                    CONFIG_NUMBER_GOOD ||

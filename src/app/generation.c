@@ -246,7 +246,7 @@ static bool user_is_missing(const struct config *config, struct config_errors *e
     if (getpwnam_r(config->user, &entry, memory, sizeof memory, &found) == 0 && found != NULL) {
         return false;
     }
-    config_complain(config, "user", errors, "there is no user %s here", config->user);
+    config_complain(config, "user", errors, "this machine has no user %s", config->user);
     return true;
 }
 
