@@ -2,7 +2,6 @@
 
 #include "tls/context_internal.h"
 #include "tls/failure.h"
-#include "tls/record.h"
 #include "tls/tickets.h"
 
 #include <openssl/bio.h>
@@ -12,17 +11,15 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* BoringSSL does the handshake; what follows a TLS 1.3 server's handshake is record.h's and
- * BoringSSL's SSL is gone. TLS 1.2 stays with it to the end.
- *
- *   HANDSHAKING -> FLUSHING (the ticket goes out) -> OPEN -> BROKEN
- */
-enum connection_state { HANDSHAKING = 0, FLUSHING, OPEN, BROKEN };
+/* RFC 8446 section 5.1: "The record layer fragments information blocks into TLSPlaintext records
+ * carrying data in chunks of 2^14 bytes or less." */
+#define RECORD_PLAIN_BYTES_MAX 16384
+
+enum connection_state { HANDSHAKING = 0, OPEN, BROKEN };
 
 struct tls_connection {
     struct tls_context *context;
-    SSL *ssl;                /* NULL once `records` has taken over */
-    struct records *records; /* TLS 1.3, established */
+    SSL *ssl;
     struct buffer *out;
     size_t out_bytes_max;
     struct span in; /* borrowed ciphertext not yet taken */
@@ -33,9 +30,10 @@ struct tls_connection {
     uint64_t generation;
     int64_t now_s;
     uint8_t state; /* enum connection_state */
-    bool http2, resumed, closed_by_us, closed_by_peer;
-    bool blocked; /* the last call into BoringSSL met a pool without room */
+    bool http2, resumed, closed_by_us;
     size_t owed;  /* plaintext bytes of a record that waits for room within BoringSSL */
+    bool no_room; /* the chunk pool has nothing left and nothing of ours could be sent to change
+                     that */
 };
 
 static struct tls_connection *of(const SSL *ssl)
@@ -78,7 +76,7 @@ static int bio_write(BIO *bio, const char *data, int size)
     }
     size_t taken = (size_t)size - left.size;
     if (taken == 0) {
-        connection->blocked = true;
+        connection->no_room = connection->out->size == 0;
         BIO_set_retry_write(bio);
         return -1;
     }
@@ -234,7 +232,6 @@ void tls_connection_free(struct tls_connection *connection)
         return;
     }
     SSL_free(connection->ssl);
-    records_free(connection->records);
     verified_chain_release(connection->chain);
     tls_context_release(connection->context);
     free(connection->server_name);
@@ -265,12 +262,6 @@ static enum status fail(struct tls_connection *connection, const char *failure)
     return STATUS_FAILED;
 }
 
-/* Room comes when what waits in `out` has been sent. With nothing waiting there it never would. */
-static enum status wait_for_room(struct tls_connection *connection)
-{
-    return connection->out->size > 0 ? STATUS_AGAIN : fail(connection, "no memory for output");
-}
-
 /* What a call into BoringSSL that returned `result` (not a success) means. */
 static enum status outcome(struct tls_connection *connection, int result)
 {
@@ -278,7 +269,9 @@ static enum status outcome(struct tls_connection *connection, int result)
     case SSL_ERROR_WANT_READ:
         return STATUS_AGAIN;
     case SSL_ERROR_WANT_WRITE:
-        return wait_for_room(connection);
+        /* Room comes when what waits in `out` has been sent. With nothing waiting there it never
+         * would. */
+        return connection->no_room ? fail(connection, "no memory for output") : STATUS_AGAIN;
     case SSL_ERROR_ZERO_RETURN:
         return STATUS_CLOSED;
     default:
@@ -340,81 +333,27 @@ static enum status finish_handshake(struct tls_connection *connection)
         return fail(connection, "no memory for the server name");
     }
     connection->failure = NULL;
-    connection->state = FLUSHING;
-    return STATUS_OK;
-}
-
-/* The ticket waits within BoringSSL for the first write: a write of nothing sends it. Met with no
- * room, it is asked again; a write of nothing leaves no record half done that would have to be
- * offered again. */
-static enum status flush(struct tls_connection *connection)
-{
-    connection->blocked = false;
-    int result = SSL_write(connection->ssl, NULL, 0);
-    if (connection->blocked) {
-        return wait_for_room(connection);
-    }
-    return result == 0 ? STATUS_OK : fail(connection, tls_failure_words());
-}
-
-static enum status open_up(struct tls_connection *connection)
-{
-    enum status status = STATUS_OK;
-    if (!connection->context->is_client && SSL_version(connection->ssl) >= TLS1_3_VERSION) {
-        status = flush(connection);
-        if (status != STATUS_OK) {
-            return status;
-        }
-        connection->records = records_take_over(connection->ssl);
-        if (connection->records == NULL) {
-            return fail(connection, "no memory for the record layer");
-        }
-        SSL_free(connection->ssl);
-        connection->ssl = NULL;
-    }
     connection->state = OPEN;
     return STATUS_OK;
 }
 
 enum status tls_handshake(struct tls_connection *connection, const struct clock_now *now)
 {
-    if (connection->state == OPEN || connection->state == BROKEN) {
+    if (connection->state != HANDSHAKING) {
         return connection->state == OPEN ? STATUS_OK : STATUS_FAILED;
     }
     connection->now_s = now->wall_s;
     ERR_clear_error();
-    if (connection->state == HANDSHAKING) {
-        int result = SSL_do_handshake(connection->ssl);
-        if (result != 1) {
-            enum status status = outcome(connection, result);
-            return status == STATUS_CLOSED
-                       ? fail(connection, "the peer closed within the handshake")
-                       : status;
-        }
-        if (finish_handshake(connection) != STATUS_OK) {
-            return STATUS_FAILED;
-        }
+    int result = SSL_do_handshake(connection->ssl);
+    if (result != 1) {
+        enum status status = outcome(connection, result);
+        return status == STATUS_CLOSED ? fail(connection, "the peer closed within the handshake")
+                                       : status;
     }
-    return open_up(connection);
+    return finish_handshake(connection);
 }
 
 /* ---- application data ---- */
-
-static enum status read_records(struct tls_connection *connection, struct span_mut into,
-                                size_t *got)
-{
-    const char *failure = NULL;
-    uint8_t alert = 0;
-    enum status status = records_read(connection->records, &connection->in, into, got, &failure,
-                                      &alert);
-    if (status == STATUS_FAILED) {
-        if (alert != 0) {
-            records_alert(connection->records, connection->out, SSL3_AL_FATAL, alert);
-        }
-        return fail(connection, failure);
-    }
-    return status;
-}
 
 enum status tls_read(struct tls_connection *connection, struct span_mut into, size_t *got)
 {
@@ -422,52 +361,14 @@ enum status tls_read(struct tls_connection *connection, struct span_mut into, si
     if (connection->state != OPEN) {
         return STATUS_FAILED;
     }
-    enum status status = STATUS_CLOSED;
-    if (!connection->closed_by_peer && connection->records != NULL) {
-        status = read_records(connection, into, got);
-    } else if (!connection->closed_by_peer) {
-        ERR_clear_error();
-        int size = into.size < INT32_MAX ? (int)into.size : INT32_MAX;
-        int result = SSL_read(connection->ssl, into.data, size);
-        *got = result > 0 ? (size_t)result : 0;
-        status = result > 0 ? STATUS_OK : outcome(connection, result);
-    }
-    if (status == STATUS_CLOSED) {
-        /* RFC 8446 section 6.1: "Any data received after a closure alert has been received MUST be
-         * ignored." */
-        connection->closed_by_peer = true;
-        connection->in = (struct span){NULL, 0};
-    }
-    return status;
-}
-
-/* One record through BoringSSL. */
-static enum status write_ssl(struct tls_connection *connection, struct span plain, size_t size,
-                             size_t *taken)
-{
-    /* A record that was cut by an exhausted pool must be offered whole again (BoringSSL: "the retry
-     * must be consistent"), whatever room there is now. */
-    size = size < connection->owed ? connection->owed : size;
-    if (size > plain.size) {
-        return fail(connection, "a write was retried with fewer bytes");
-    }
     ERR_clear_error();
-    int result = SSL_write(connection->ssl, plain.data, (int)size);
-    *taken = result > 0 ? (size_t)result : 0;
-    enum status status = result > 0 ? STATUS_OK : outcome(connection, result);
-    connection->owed = status == STATUS_AGAIN ? size : 0;
-    return status == STATUS_CLOSED ? STATUS_FAILED : status;
-}
-
-static enum status write_records(struct tls_connection *connection, struct span plain, size_t size,
-                                 size_t *taken)
-{
-    enum status status = records_write(connection->records, connection->out,
-                                       span_first(plain, size), taken);
-    if (status == STATUS_FULL) {
-        return wait_for_room(connection);
+    int size = into.size < INT32_MAX ? (int)into.size : INT32_MAX;
+    int result = SSL_read(connection->ssl, into.data, size);
+    if (result > 0) {
+        *got = (size_t)result;
+        return STATUS_OK;
     }
-    return status == STATUS_OK ? STATUS_OK : fail(connection, "a record could not be sealed");
+    return outcome(connection, result);
 }
 
 enum status tls_write(struct tls_connection *connection, struct span plain, size_t *taken)
@@ -479,38 +380,44 @@ enum status tls_write(struct tls_connection *connection, struct span plain, size
     if (plain.size == 0) {
         return STATUS_OK;
     }
-    while (plain.size > 0 && connection->out->size < connection->out_bytes_max) {
-        size_t size = connection->out_bytes_max - connection->out->size, once = 0;
-        size = size < plain.size ? size : plain.size;
-        size = size < RECORD_PLAIN_BYTES_MAX ? size : RECORD_PLAIN_BYTES_MAX;
-        enum status status = connection->records != NULL
-                                 ? write_records(connection, plain, size, &once)
-                                 : write_ssl(connection, plain, size, &once);
-        if (status == STATUS_AGAIN) {
+    ERR_clear_error();
+    while (plain.size > 0) {
+        if (connection->out->size >= connection->out_bytes_max) {
             break;
         }
-        if (status != STATUS_OK) {
-            return STATUS_FAILED;
+        size_t size = connection->out_bytes_max - connection->out->size;
+        size = size < plain.size ? size : plain.size;
+        size = size < RECORD_PLAIN_BYTES_MAX ? size : RECORD_PLAIN_BYTES_MAX;
+        /* A record that was cut by an exhausted pool must be offered whole again (BoringSSL: "the
+         * retry must be consistent"), whatever room there is now. */
+        size = size < connection->owed ? connection->owed : size;
+        if (size > plain.size) {
+            return fail(connection, "a write was retried with fewer bytes");
         }
-        *taken += once;
-        plain = span_after(plain, once);
+        int result = SSL_write(connection->ssl, plain.data, (int)size);
+        if (result <= 0) {
+            enum status status = outcome(connection, result);
+            connection->owed = status == STATUS_AGAIN ? size : 0;
+            if (status != STATUS_AGAIN) {
+                return STATUS_FAILED;
+            }
+            break;
+        }
+        connection->owed = 0;
+        *taken += (size_t)result;
+        plain = span_after(plain, (size_t)result);
     }
     return *taken > 0 ? STATUS_OK : STATUS_AGAIN;
 }
 
 void tls_shutdown(struct tls_connection *connection)
 {
-    if (connection->state != OPEN || connection->closed_by_us) {
-        return;
+    if (connection->state == OPEN && !connection->closed_by_us) {
+        connection->closed_by_us = true;
+        ERR_clear_error();
+        (void)SSL_shutdown(connection->ssl);
+        ERR_clear_error();
     }
-    connection->closed_by_us = true;
-    if (connection->records != NULL) {
-        records_alert(connection->records, connection->out, SSL3_AL_WARNING, SSL_AD_CLOSE_NOTIFY);
-        return;
-    }
-    ERR_clear_error();
-    (void)SSL_shutdown(connection->ssl);
-    ERR_clear_error();
 }
 
 /* ---- what is known ---- */
