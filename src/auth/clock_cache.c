@@ -11,8 +11,8 @@ enum status clock_cache_init(struct clock_cache *cache, uint32_t capacity,
         buckets *= 2;
     }
     *cache = (struct clock_cache){
-        .buckets = calloc(buckets, sizeof(*cache->buckets)),
-        .ring = calloc(capacity, sizeof(*cache->ring)),
+        .buckets = calloc(buckets, sizeof(struct clock_node *)),
+        .ring = calloc(capacity, sizeof(struct clock_node *)),
         .bucket_mask = buckets - 1,
         .capacity = capacity,
         .dispose = dispose,

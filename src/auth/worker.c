@@ -432,7 +432,7 @@ static enum status examine(struct auth_worker *worker, const struct auth_request
         request->dpop_count == 0) {
         return STATUS_OK;
     }
-    struct span token;
+    struct span token = {NULL, 0};
     enum status status = read_framing(worker, request, check, &token);
     if (status != STATUS_OK) {
         return status;

@@ -9,9 +9,10 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define WORKERS 4
-#define RAISES  20000
+#define RAISES  2000
 #define NOW     INT64_C(1800000000)
 
 /* A nonce and the floor that stood when it was minted, published together. */
@@ -47,6 +48,16 @@ static void *work(void *unused)
         highest = floor_s;
     }
     return NULL;
+}
+
+/* Linked in place of nonce_issuer_rotate (--wrap): takes its time first, so that a floor raised
+ * before the rotation would stand long enough for someone to pass below it. */
+void __real_nonce_issuer_rotate(struct nonce_issuer *issuer);
+void __wrap_nonce_issuer_rotate(struct nonce_issuer *issuer);
+void __wrap_nonce_issuer_rotate(struct nonce_issuer *issuer)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+    __real_nonce_issuer_rotate(issuer);
 }
 
 /* Lower raises against the other raiser: they rotate, and must not lower it. */

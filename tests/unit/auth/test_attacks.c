@@ -1,5 +1,6 @@
-/* Issue by issue: every known trick against proofs and tokens, each with the denial it must meet.
- * tests/README.md maps them. */
+/* Every known trick against proofs and tokens, each with the denial it must meet, one line of a
+ * table each; FAPI 2.0's negative and positive cases are among them. After each, the same client's
+ * honest request passes. */
 #include "support/gate.h"
 
 #include <criterion/criterion.h>
