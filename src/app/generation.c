@@ -167,6 +167,7 @@ static void fill_proxy(struct generation *generation)
                    .headers_max = config->limits.headers,
                    .body_bytes_max = config->limits.body_bytes},
         .connections_max = config->limits.connections,
+        .pipeline_max = config->limits.pipeline,
         .descriptors_max = config->limits.connections, /* process_start knows better */
         .timeouts = {.handshake_ms = config->timeouts.handshake_ms,
                      .head_ms = config->timeouts.head_ms,

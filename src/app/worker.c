@@ -96,7 +96,7 @@ static bool start(struct worker *worker, const struct generation *generation)
 static bool turn(struct worker *worker)
 {
     rcu_offline();
-    enum status status = io_turn(worker->io, WAIT_MS_MAX);
+    enum status status = io_turn(worker->io, proxy_wants_turn(worker->proxy) ? 0 : WAIT_MS_MAX);
     rcu_online();
     if (status != STATUS_OK) {
         log_message(worker->log, LOG_ERROR, "io", "worker %u: the loop failed: %m", worker->index);

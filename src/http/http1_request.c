@@ -18,7 +18,7 @@ struct parser {
 
 static enum status refuse(struct parser *parser, uint16_t status, const char *reason)
 {
-    *parser->refusal = (struct http_refusal){status, reason};
+    *parser->refusal = (struct http_refusal){.status = status, .reason = reason};
     switch (status) {
     case 400:
         return STATUS_MALFORMED;
@@ -235,7 +235,9 @@ static enum status read_field(struct parser *parser, struct span line)
                                ? parser->limits->headers_max
                                : HTTP_HEADERS_MAX;
     if (parser->scan->lines - 1 > headers_max) {
-        return refuse(parser, 431, "too many headers");
+        enum status status = refuse(parser, 431, "too many headers");
+        parser->refusal->too_many_headers = true;
+        return status;
     }
     const char *reason = NULL;
     size_t readable = (size_t)(parser->bytes.data + parser->bytes.size - line.data);

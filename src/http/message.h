@@ -88,6 +88,7 @@ struct http_limits {
 struct http_refusal {
     uint16_t status; /* 400, 408, 413, 414, 417, 421, 431, 501, 505 */
     const char *reason;
+    bool too_many_headers; /* of the 431s: limits.headers, not limits.head_bytes */
 };
 
 #endif

@@ -42,8 +42,10 @@ struct proxy {
     struct upstream *upstreams_open; /* all open ones, doubly linked */
     size_t upstreams_count;
     struct upstream_pool pool;
-    uint64_t upstream_epoch;              /* counts changes of the service's address */
-    struct downstream *dirty_downstreams; /* have bytes to send */
+    uint64_t upstream_epoch;                  /* counts changes of the service's address */
+    uint64_t turn;                            /* counts them */
+    struct downstream *this_turn, *next_turn; /* whose pipeline goes on: now, in the next turn */
+    struct downstream *dirty_downstreams;     /* have bytes to send */
     struct upstream *dirty_upstreams;
     struct exchange *waiting_first, *waiting_last; /* for a connection to the service */
     struct exchange *finished;                     /* freed at the end of the turn */

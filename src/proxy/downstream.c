@@ -258,6 +258,7 @@ static void on_closed(struct io_socket *socket)
     struct downstream *downstream = (struct downstream *)socket;
     struct proxy *proxy = downstream->proxy;
     assert(!downstream->dirty && downstream->h1.exchange == NULL);
+    assert(!downstream->h1.waits_for_turn);
     unlink_open(downstream);
     tls_connection_free(downstream->tls);
     buffer_clear(&downstream->out);

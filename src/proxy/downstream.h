@@ -45,6 +45,7 @@ struct downstream {
     struct proxy *proxy;
     struct downstream *next, *previous; /* of all open ones */
     struct downstream *dirty_next;
+    struct downstream *next_turn; /* of those whose pipeline goes on in the next turn */
     struct tls_connection *tls;
     struct buffer out; /* ciphertext */
     size_t sending;    /* bytes of it that the kernel is being given */

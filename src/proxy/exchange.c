@@ -141,6 +141,8 @@ static void count_refusal(struct proxy *proxy, const struct http_refusal *refusa
 {
     if (refusal->status == 413) {
         proxy_count_limit(proxy, PROXY_LIMIT_BODY_BYTES);
+    } else if (refusal->too_many_headers) {
+        proxy_count_limit(proxy, PROXY_LIMIT_HEADERS);
     } else if (refusal->status == 431 || refusal->status == 414) {
         proxy_count_limit(proxy, PROXY_LIMIT_HEAD_BYTES);
     }
@@ -241,12 +243,16 @@ static bool connect_upstream(struct exchange *exchange, bool fresh, bool may_wai
 static void forward(struct exchange *exchange, bool may_wait)
 {
     struct proxy *proxy = exchange->proxy;
+    /* There are no tunnels yet, and a server "MAY ignore a received Upgrade header field" (RFC 9110
+     * section 7.8). */
+    exchange->request.upgrade_websocket = false;
     struct http1_writer writer;
     http1_writer_init(&writer, proxy->head_text, proxy->head_text_bytes);
     struct request_facts facts = facts_of(exchange);
     enum status status = request_head_write(&writer, &exchange->request, &facts);
     if (status == STATUS_TOO_LARGE) {
-        exchange_reject(exchange, &(struct http_refusal){431, "the head to forward is too large"});
+        exchange_reject(exchange, &(struct http_refusal){
+                                      .status = 431, .reason = "the head to forward is too large"});
         return;
     }
     if (status != STATUS_OK) {
@@ -329,7 +335,7 @@ static void submit(struct exchange *exchange)
 
 static void misdirected(struct exchange *exchange, const char *reason)
 {
-    exchange_reject(exchange, &(struct http_refusal){421, reason});
+    exchange_reject(exchange, &(struct http_refusal){.status = 421, .reason = reason});
 }
 
 void exchange_start(struct exchange *exchange)

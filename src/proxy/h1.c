@@ -156,6 +156,7 @@ static void start_exchange(struct downstream *downstream, size_t head_size)
 {
     struct h1 *h1 = &downstream->h1;
     struct exchange *exchange = h1->exchange;
+    h1->begun_in_turn++;
     h1->input_start = (uint32_t)head_size;
     h1->state = H1_EXCHANGE;
     http1_body_init(&h1->body, &exchange->request,
@@ -177,7 +178,7 @@ static bool parse_head(struct downstream *downstream)
         return true;
     }
     size_t head_size = 0;
-    struct http_refusal refusal = {400, "the request is malformed"};
+    struct http_refusal refusal = {.status = 400, .reason = "the request is malformed"};
     struct span_mut target = {h1->input + h1->input_capacity, h1->input_capacity + 8};
     enum status status = http1_parse_request(&h1->scan, span_make(h1->input, h1->input_size),
                                              &downstream->proxy->settings->limits, target,
@@ -208,11 +209,36 @@ static void refill_from_backlog(struct h1 *h1)
     }
 }
 
+/* A client that does not read its answers gets no more of them; one that pipelines gets its share
+ * of a turn. */
+static bool head_must_wait(struct downstream *downstream)
+{
+    struct proxy *proxy = downstream->proxy;
+    struct h1 *h1 = &downstream->h1;
+    if (downstream_waiting(downstream) > PROXY_OUT_MARK) {
+        return true;
+    }
+    if (h1->turn != proxy->turn) {
+        h1->turn = proxy->turn;
+        h1->begun_in_turn = 0;
+    }
+    if (h1->begun_in_turn < proxy->settings->pipeline_max) {
+        return false;
+    }
+    if (!h1->waits_for_turn) {
+        proxy_count_limit(proxy, PROXY_LIMIT_PIPELINE);
+        h1->waits_for_turn = true;
+        downstream->next_turn = proxy->next_turn;
+        proxy->next_turn = downstream;
+    }
+    return true;
+}
+
 static bool pump_head(struct downstream *downstream)
 {
     struct h1 *h1 = &downstream->h1;
-    if (downstream_waiting(downstream) > PROXY_OUT_MARK) {
-        return false; /* a client that does not read its answers gets no more of them */
+    if (head_must_wait(downstream)) {
+        return false;
     }
     refill_from_backlog(h1);
     if (h1->input_size == h1->parsed_size) {
@@ -235,8 +261,6 @@ static bool pump_idle(struct downstream *downstream)
         return true;
     }
     h1->state = H1_HEAD;
-    downstream_set_timer(downstream, DOWNSTREAM_TIMER_HEAD,
-                         downstream->proxy->settings->timeouts.head_ms);
     return true;
 }
 
@@ -250,9 +274,9 @@ static void body_failed(struct downstream *downstream, enum status status)
         return;
     }
     h1->close_after = true;
-    struct http_refusal refusal = {400, "the body's framing is broken"};
+    struct http_refusal refusal = {.status = 400, .reason = "the body's framing is broken"};
     if (status == STATUS_TOO_LARGE) {
-        refusal = (struct http_refusal){413, "the body is over a limit"};
+        refusal = (struct http_refusal){.status = 413, .reason = "the body is over a limit"};
     }
     exchange_body_failed(h1->exchange, &refusal);
 }
@@ -366,10 +390,15 @@ static void settle(struct downstream *downstream)
                                                          : timeouts->idle_ms);
         break;
     case H1_HEAD:
+        if (head_must_wait(downstream)) {
+            downstream_set_timer(downstream, DOWNSTREAM_TIMER_NONE, 0);
+            break;
+        }
         if (h1->client_done && h1->backlog.size == 0) {
             stop(downstream, DOWNSTREAM_END_CLEAN);
             return;
         }
+        downstream_set_timer(downstream, DOWNSTREAM_TIMER_HEAD, timeouts->head_ms);
         break;
     case H1_EXCHANGE:
     case H1_DISCARD:
@@ -384,9 +413,6 @@ static void settle(struct downstream *downstream)
         break;
     default:
         return;
-    }
-    if (!receive && downstream->receiving && h1->body.done) {
-        proxy_count_limit(downstream->proxy, PROXY_LIMIT_PIPELINE);
     }
     downstream_receive(downstream, receive && !h1->client_done);
 }
@@ -463,6 +489,42 @@ void h1_room(struct downstream *downstream)
     }
 }
 
+void h1_next_turn(struct proxy *proxy)
+{
+    proxy->this_turn = proxy->next_turn;
+    proxy->next_turn = NULL;
+    while (proxy->this_turn != NULL) {
+        struct downstream *downstream = proxy->this_turn;
+        proxy->this_turn = downstream->next_turn;
+        downstream->h1.waits_for_turn = false;
+        pump(downstream);
+    }
+}
+
+static bool unlink_turn(struct downstream **list, struct downstream *downstream)
+{
+    for (struct downstream **link = list; *link != NULL; link = &(*link)->next_turn) {
+        if (*link == downstream) {
+            *link = downstream->next_turn;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A connection that ends while it waits for its turn. */
+static void forget_turn(struct downstream *downstream)
+{
+    struct proxy *proxy = downstream->proxy;
+    if (downstream->h1.waits_for_turn) {
+        downstream->h1.waits_for_turn = false;
+        bool found = unlink_turn(&proxy->this_turn, downstream) ||
+                     unlink_turn(&proxy->next_turn, downstream);
+        assert(found);
+        (void)found;
+    }
+}
+
 void h1_timeout(struct downstream *downstream, int kind)
 {
     struct h1 *h1 = &downstream->h1;
@@ -475,15 +537,17 @@ void h1_timeout(struct downstream *downstream, int kind)
     case DOWNSTREAM_TIMER_HEAD:
         proxy_count_limit(proxy, PROXY_LIMIT_HEAD);
         if (begin_exchange(downstream)) {
-            refuse_head(downstream, &(struct http_refusal){408, "the head did not come in time"});
+            refuse_head(downstream, &(struct http_refusal){
+                                        .status = 408, .reason = "the head did not come in time"});
         }
         break;
     default:
         proxy_count_limit(proxy, PROXY_LIMIT_BODY_PROGRESS);
         if (h1->state == H1_EXCHANGE) {
             h1->close_after = true;
-            exchange_body_failed(h1->exchange,
-                                 &(struct http_refusal){408, "the body made no progress"});
+            exchange_body_failed(
+                h1->exchange,
+                &(struct http_refusal){.status = 408, .reason = "the body made no progress"});
         } else {
             stop(downstream, DOWNSTREAM_END_CLEAN);
         }
@@ -509,6 +573,7 @@ void h1_end(struct downstream *downstream, const char *reason)
     if (exchange != NULL) {
         exchange_client_gone(exchange, reason);
     }
+    forget_turn(downstream);
     buffer_clear(&h1->backlog);
     give_input(downstream);
 }

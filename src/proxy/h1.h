@@ -31,6 +31,9 @@ struct h1 {
     struct http1_scan scan;
     struct http1_body body;
     struct buffer backlog; /* plaintext behind the input, not yet wanted */
+    uint64_t turn;         /* of begun_in_turn */
+    uint32_t begun_in_turn;
+    bool waits_for_turn; /* limits.pipeline requests were begun in this one */
     uint8_t state;
     uint8_t framing; /* enum http_body_kind of the answer in progress */
     bool pumping;
@@ -48,6 +51,8 @@ void h1_received(struct downstream *downstream, struct span plain);
 void h1_client_done(struct downstream *downstream);
 /* Bytes went out. */
 void h1_room(struct downstream *downstream);
+/* Goes on with the connections that had had their share (limits.pipeline) of the turn before. */
+void h1_next_turn(struct proxy *proxy);
 /* A timer of h1's kinds (IDLE, HEAD, BODY) fired. */
 void h1_timeout(struct downstream *downstream, int kind);
 void h1_drain(struct downstream *downstream);

@@ -3,6 +3,7 @@
 #include "proxy/core.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
+#include "proxy/h1.h"
 #include "proxy/upstream.h"
 #include "proxy/upstream_wait.h"
 
@@ -191,11 +192,18 @@ static void decide(struct proxy *proxy)
 
 void proxy_turn_end(struct proxy *proxy)
 {
+    proxy->turn++;
+    h1_next_turn(proxy);
     decide(proxy);
     upstream_wait_serve(proxy);
     downstream_flush_all(proxy);
     upstream_flush_all(proxy);
     exchange_free_finished(proxy);
+}
+
+bool proxy_wants_turn(const struct proxy *proxy)
+{
+    return proxy->next_turn != NULL;
 }
 
 /* ---- reload and drain ---- */

@@ -38,6 +38,8 @@ MUST_CHECK enum status proxy_listen(struct proxy *proxy, int descriptor);
 
 /* After every io_turn, on a thread registered with base/rcu and online. */
 void proxy_turn_end(struct proxy *proxy);
+/* There is work that no completion will bring: the next io_turn must not wait. */
+bool proxy_wants_turn(const struct proxy *proxy);
 
 /* Another generation, from the next proxy_turn_end's end on: open connections are verified again
  * under `tls` and closed if they fail. The old settings are not touched after that. Call between

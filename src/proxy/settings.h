@@ -21,11 +21,11 @@ struct proxy_settings {
     struct span own_uri; /* the URI SAN of our own certificate, for "By="; may be empty */
     struct http_limits limits;
     uint32_t connections_max; /* of one worker */
-    uint32_t
-        descriptors_max; /* connections one worker has descriptors for; accepting pauses there */
+    uint32_t pipeline_max;    /* requests of one connection begun in one turn; the rest waits */
+    /* Connections that one worker has descriptors for; accepting pauses there. */
+    uint32_t descriptors_max;
     struct proxy_timeouts timeouts;
-    size_t
-        identity_bytes_max; /* limits.token_bytes: what the claims in our headers can add up to */
+    size_t identity_bytes_max; /* limits.token_bytes: the claims in our headers are no longer */
     bool forward_credentials;
     bool log_access;
 };
