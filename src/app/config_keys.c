@@ -150,9 +150,9 @@ const struct config_key config_keys[] = {
      .value = "16384", .want = "16384", .help = "Open at once, of each worker."},
     {"limits.streams", CONFIG_INTEGER, AT(limits.streams), .later = true, .minimum = 1,
      .maximum = 1024, .value = "128", .want = "128", .help = "Of one HTTP/2 connection."},
-    {"limits.pipeline", CONFIG_INTEGER, AT(limits.pipeline), .later = true, .minimum = 1,
-     .maximum = 1024, .value = "16", .want = "16",
-     .help = "Requests of one HTTP/1.1 connection that may wait."},
+    {"limits.pipeline", CONFIG_INTEGER, AT(limits.pipeline), .minimum = 1, .maximum = 1024,
+     .value = "16", .want = "16",
+     .help = "Pipelined requests of one connection begun in one turn of the loop; the rest waits."},
 
     {"timeouts", CONFIG_SECTION, .help = "Each has a counter: popgate_limits_hit_total."},
     TIMEOUT(handshake, "5s", 1, HOUR, "TLS, from the first byte."),

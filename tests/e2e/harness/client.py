@@ -43,7 +43,8 @@ class Connection:
     def __init__(self, port, tls, server_name="orders.example.com", timeout=20, session=None):
         self.plain = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket = tls.wrap_socket(self.plain, server_hostname=server_name, session=session)
+        self.socket = tls.wrap_socket(self.plain, server_hostname=server_name, session=session,
+                                      suppress_ragged_eofs=False)
         self.data = b""
 
     def send(self, data):

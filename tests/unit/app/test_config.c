@@ -660,7 +660,6 @@ Test(config, what_this_version_does_not_do_is_said)
     wrong("admin: {socket: /run/x}\n", "f:2:17: admin.socket: " LATER "; remove the line");
     wrong("replay: {path: /var/lib/x}\n", "f:2:16: replay.path: " LATER "; remove the line");
     wrong("limits: {streams: 127}\n", "f:2:19: limits.streams: " LATER "; remove the line");
-    wrong("limits: {pipeline: 4}\n", "f:2:20: limits.pipeline: " LATER "; remove the line");
     wrong("replay: {redis_failure: local}\n",
           "f:2:25: replay.redis_failure: means nothing without replay.redis; remove it");
     /* Their defaults may be written. */
