@@ -3,12 +3,15 @@
 #include "http/message.h"
 
 #define IN(type, member) .offset = offsetof(type, member), .width = sizeof(((type *)0)->member)
-#define AT(member)       IN(struct config, member)
-#define KIB              1024ull
-#define MIB              (1024 * KIB)
-#define GIB              (1024 * MIB)
-#define SECOND           1000ull
-#define HOUR             (3600 * SECOND)
+/* A list: the pointer, and how many it points to. */
+#define LIST(type, member, count)                                                                  \
+    .offset = offsetof(type, member), .width = sizeof(void *), .count_offset = offsetof(type, count)
+#define AT(member) IN(struct config, member)
+#define KIB        1024ull
+#define MIB        (1024 * KIB)
+#define GIB        (1024 * MIB)
+#define SECOND     1000ull
+#define HOUR       (3600 * SECOND)
 
 static const struct config_choice io_backends[] = {
     {"auto", IO_AUTO}, {"io_uring", IO_URING}, {"epoll", IO_EPOLL}, {0}};
@@ -77,10 +80,9 @@ const struct config_key config_keys[] = {
     {"issuers[].issuer", CONFIG_SPAN, IN(struct config_issuer, issuer), .minimum = 1,
      .maximum = 2048, .value = "", .want = "https://as.example.com", .check = config_check_word,
      .example = "https://as.example.com", .help = "Exactly the token's iss."},
-    {"issuers[].audience", CONFIG_SPANS, IN(struct config_issuer, audiences),
-     .count_offset = offsetof(struct config_issuer, audiences_count), .minimum = 1, .maximum = 2048,
-     .value = "", .want = "https://orders.example.com, or a list", .check = config_check_word,
-     .example = "https://orders.example.com",
+    {"issuers[].audience", CONFIG_SPANS, LIST(struct config_issuer, audiences, audiences_count),
+     .minimum = 1, .maximum = 2048, .value = "", .want = "https://orders.example.com, or a list",
+     .check = config_check_word, .example = "https://orders.example.com",
      .help = "What the token's aud must name: one, or a list of which one is enough."},
     {"issuers[].jwks_file", CONFIG_STRING, IN(struct config_issuer, jwks_file), .minimum = 1,
      .maximum = 4095, .value = "", .want = "/etc/popgate/jwks.json",
@@ -88,9 +90,9 @@ const struct config_key config_keys[] = {
     {"issuers[].jwks_uri", CONFIG_STRING, IN(struct config_issuer, jwks_uri), .minimum = 1,
      .maximum = 2048, .value = "", .want = "https://as.example.com/jwks.json", .later = true,
      .help = "Or where to fetch them."},
-    {"issuers[].allow_typ", CONFIG_SPANS, IN(struct config_issuer, allow_typ),
-     .count_offset = offsetof(struct config_issuer, allow_typ_count), .minimum = 1, .maximum = 128,
-     .value = "[]", .want = "a list such as [JWT]", .check = config_check_word, .example = "[]",
+    {"issuers[].allow_typ", CONFIG_SPANS, LIST(struct config_issuer, allow_typ, allow_typ_count),
+     .minimum = 1, .maximum = 128, .value = "[]", .want = "a list such as [JWT]",
+     .check = config_check_word, .example = "[]",
      .help = "Values of typ beside at+jwt and application/at+jwt, e.g. [JWT] for Keycloak."},
 
     {"dpop", CONFIG_SECTION, .help = "Proofs (RFC 9449)."},
@@ -192,18 +194,17 @@ const struct config_key config_keys[] = {
      .read = config_read_policy_path, .value = "", .want = "/orders/", .example = "/orders/",
      .help =
          "With a slash at the end: everything below it; else exactly that path. Left out: all."},
-    {"policy[].methods", CONFIG_SPANS, IN(struct auth_policy_rule, methods),
-     .count_offset = offsetof(struct auth_policy_rule, methods_count), .minimum = 1, .maximum = 32,
-     .value = "", .want = "a list such as [GET, POST]", .check = config_check_method,
-     .example = "[GET, POST]", .help = "Left out: all."},
-    {"policy[].scope", CONFIG_SPANS, IN(struct auth_policy_rule, scopes),
-     .count_offset = offsetof(struct auth_policy_rule, scopes_count), .minimum = 1, .maximum = 256,
-     .value = "", .want = "a list such as [orders.read]", .check = config_check_scope,
-     .example = "[orders.read]", .help = "All of them must be in the token's scope."},
-    {"policy[].spiffe", CONFIG_SPANS, IN(struct auth_policy_rule, spiffe_ids),
-     .count_offset = offsetof(struct auth_policy_rule, spiffe_ids_count), .minimum = 1,
-     .maximum = 2048, .value = "", .want = "a list such as [spiffe://example.org/shop]",
-     .check = config_check_spiffe, .example = "[spiffe://example.org/shop]",
+    {"policy[].methods", CONFIG_SPANS, LIST(struct auth_policy_rule, methods, methods_count),
+     .minimum = 1, .maximum = 32, .value = "", .want = "a list such as [GET, POST]",
+     .check = config_check_method, .example = "[GET, POST]", .help = "Left out: all."},
+    {"policy[].scope", CONFIG_SPANS, LIST(struct auth_policy_rule, scopes, scopes_count),
+     .minimum = 1, .maximum = 256, .value = "", .want = "a list such as [orders.read]",
+     .check = config_check_scope, .example = "[orders.read]",
+     .help = "All of them must be in the token's scope."},
+    {"policy[].spiffe", CONFIG_SPANS, LIST(struct auth_policy_rule, spiffe_ids, spiffe_ids_count),
+     .minimum = 1, .maximum = 2048, .value = "",
+     .want = "a list such as [spiffe://example.org/shop]", .check = config_check_spiffe,
+     .example = "[spiffe://example.org/shop]",
      .help = "The client certificate must name one of them."},
     {"policy[].open", CONFIG_BOOLEAN, IN(struct auth_policy_rule, open), .value = "false",
      .example = "false", .help = "No token needed (mutual TLS still is)."},

@@ -316,7 +316,7 @@ static void read_spans(struct config_reader *reader, const struct config_key *ke
         item = item->next;
     }
     const struct span *kept = spans;
-    memcpy((uint8_t *)into + key->offset, &kept, sizeof kept);
+    memcpy((uint8_t *)into + key->offset, &kept, sizeof(void *));
     memcpy((uint8_t *)into + key->count_offset, &good, sizeof good);
 }
 
@@ -379,7 +379,7 @@ static const struct config_key *find_key(const char *prefix, struct span name)
     }
     for (size_t i = 0; i < config_keys_count; i++) {
         struct span path = span_from_string(config_keys[i].path);
-        if (path.size == size + name.size && memcmp(path.data, prefix, size) == 0 &&
+        if (span_starts_with(path, span_make(prefix, size)) &&
             span_equal(span_after(path, size), name)) {
             return &config_keys[i];
         }
@@ -487,9 +487,6 @@ static void read_mapping(struct config_reader *reader, const struct config_node 
 {
     for (const struct config_node *node = mapping->first;
          node != NULL && !config_report_is_full(reader->report); node = node->next) {
-        if (node->name.data == NULL) {
-            continue;
-        }
         const struct config_node *first = earlier_namesake(mapping, node);
         if (first != NULL) {
             config_report_add(reader->report, node->name_position,

@@ -59,7 +59,7 @@ struct builder {
     struct arena *arena;
     struct config_report *report;
     struct config_node *parents[CONFIG_DEPTH_MAX]; /* sequences and mappings that are open */
-    struct config_node *last[CONFIG_DEPTH_MAX];    /* the last child of each */
+    struct config_node **ends[CONFIG_DEPTH_MAX];   /* where the next child of each is linked */
     size_t depth;
     struct config_node *key; /* a mapping's key that waits for its value */
     struct config_node *root;
@@ -94,10 +94,8 @@ static struct config_node *add_node(struct builder *builder, enum config_kind ki
         node->broken = builder->key->broken;
         builder->key = NULL;
     }
-    struct config_node **link = parent->first == NULL ? &parent->first
-                                                      : &builder->last[builder->depth - 1]->next;
-    *link = node;
-    builder->last[builder->depth - 1] = node;
+    *builder->ends[builder->depth - 1] = node;
+    builder->ends[builder->depth - 1] = &node->next;
     parent->count++;
     return node;
 }
@@ -169,6 +167,7 @@ static enum status open_collection(struct builder *builder, enum config_kind kin
         check_properties(builder, node, event->data.sequence_start.anchor,
                          event->data.sequence_start.tag);
     }
+    builder->ends[builder->depth] = &node->first;
     builder->parents[builder->depth++] = node;
     return STATUS_OK;
 }

@@ -73,7 +73,10 @@ static void write_time(char at[TIME_BYTES], uint64_t wall_ns)
     unsigned day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     unsigned month = month_from_march < 10 ? month_from_march + 3 : month_from_march - 9;
     unsigned year = year_of_era + (unsigned)(era * 400) + (month <= 2 ? 1 : 0);
-    memcpy(at, "0000-00-00T00:00:00.000000Z", TIME_BYTES);
+    static const char shape[] = "0000-00-00T00:00:00.000000Z";
+    for (size_t i = 0; i < TIME_BYTES; i++) {
+        at[i] = shape[i];
+    }
     put_digits(at, year, 4);
     put_digits(at + 5, month, 2);
     put_digits(at + 8, day, 2);
@@ -148,7 +151,8 @@ static size_t escape_one(struct span value, char at[12], size_t *wrote)
     uint32_t character = 0;
     size_t size = read_utf8(value, &character);
     if (size == 0) {
-        memcpy(at, "\\\\x", 3);
+        at[0] = at[1] = '\\';
+        at[2] = 'x';
         at[3] = hex[byte >> 4];
         at[4] = hex[byte & 15];
         *wrote = 5;
