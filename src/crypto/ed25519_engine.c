@@ -68,12 +68,12 @@ void ed25519_collect(struct ed25519_scratch *scratch, struct engine_job *jobs, s
 
 static void words_of(uint64_t *words, const uint8_t *bytes, size_t count)
 {
+    memcpy(words, bytes, 8 * count);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     for (size_t i = 0; i < count; i++) {
-        words[i] = 0;
-        for (size_t j = 8; j-- > 0;) {
-            words[i] = words[i] << 8 | bytes[8 * i + j];
-        }
+        words[i] = __builtin_bswap64(words[i]);
     }
+#endif
 }
 
 void ed25519_put_terms_vartime(const void *shared, unsigned window,
@@ -132,7 +132,8 @@ static void verify_known(const void *shared, void *memory, unsigned window, stru
     ed25519_collect(scratch, jobs, count);
     for (size_t i = 0; i < scratch->count; i++) {
         ed25519_hash(scratch, i);
-        struct ed25519_slots slots = {.slots = scratch->rows[0].slots, .lanes_log2 = 3};
+        struct ed25519_slots slots = {
+            .slots = scratch->rows[0].slots, .lanes_log2 = 3, .prefetch = true};
         ed25519_put_terms_vartime(shared, window, scratch, i, &slots);
         scratch->points[i] = ed25519_sum_terms(slots.slots, slots.count);
     }

@@ -12,7 +12,9 @@
 #include <string.h>
 
 #define FE_LIMBS 5
-#define FE_MASK  ((UINT64_C(1) << 51) - 1)
+/* Left to itself gcc calls these, and passes elements through memory. */
+#define FE_INLINE static inline __attribute__((always_inline))
+#define FE_MASK   ((UINT64_C(1) << 51) - 1)
 
 struct fe {
     uint64_t v[FE_LIMBS];
@@ -41,61 +43,56 @@ static inline struct fe fe_sub(const struct fe *a, const struct fe *b)
     return r;
 }
 
-/* From column sums t[k] < 2^114.3 for k = 0, less above (k = 4: < 2^110.4, see fe_mul): carries
- * t[0] > t[1] > ... > t[4], each below 2^(114.3 - 51) = 2^63.3; out of t[4] at most 2^59.4, times
- * 19 below 2^63.7, which with the 51 bits of limb 0 stays below 2^64; its carry into limb 1 is
- * below 2^13. Result tight. */
-static inline struct fe fe_carry(unsigned __int128 t[FE_LIMBS])
+/* From column sums t0 < 2^114.3, less above (t4 < 2^110.4, see fe_mul): carries t0 > t1 > ... > t4,
+ * each below 2^(114.3 - 51) = 2^63.3; out of t4 at most 2^59.4, times 19 below 2^63.7, which with
+ * the 51 bits of limb 0 stays below 2^64; its carry into limb 1 is below 2^13. Result tight. */
+FE_INLINE struct fe fe_carry(unsigned __int128 t0, unsigned __int128 t1, unsigned __int128 t2,
+                             unsigned __int128 t3, unsigned __int128 t4)
 {
-    struct fe r;
-    for (int i = 0; i < 4; i++) {
-        t[i + 1] += (uint64_t)(t[i] >> 51);
-        r.v[i] = (uint64_t)t[i] & FE_MASK;
-    }
-    r.v[4] = (uint64_t)t[4] & FE_MASK;
-    r.v[0] += 19 * (uint64_t)(t[4] >> 51);
-    r.v[1] += r.v[0] >> 51;
-    r.v[0] &= FE_MASK;
-    return r;
+    t1 += (uint64_t)(t0 >> 51);
+    t2 += (uint64_t)(t1 >> 51);
+    t3 += (uint64_t)(t2 >> 51);
+    t4 += (uint64_t)(t3 >> 51);
+    uint64_t r0 = ((uint64_t)t0 & FE_MASK) + 19 * (uint64_t)(t4 >> 51);
+    return (struct fe){{r0 & FE_MASK, ((uint64_t)t1 & FE_MASK) + (r0 >> 51), (uint64_t)t2 & FE_MASK,
+                        (uint64_t)t3 & FE_MASK, (uint64_t)t4 & FE_MASK}};
+}
+
+FE_INLINE unsigned __int128 fe_product(uint64_t a, uint64_t b)
+{
+    return (unsigned __int128)a * b;
 }
 
 /* Loose times loose, result tight. Column k sums five products, those that wrap past 2^255 times
  * 19: column 0 is at most (1 + 4 * 19) 2^108 < 2^114.3, column 4 at most 5 * 2^108 < 2^110.4. 19
  * b[j] < 2^58.3 fits a word. */
-static inline struct fe fe_mul(const struct fe *a, const struct fe *b)
+FE_INLINE struct fe fe_mul(const struct fe *a, const struct fe *b)
 {
-    const uint64_t b1 = 19 * b->v[1], b2 = 19 * b->v[2], b3 = 19 * b->v[3], b4 = 19 * b->v[4];
-    const uint64_t *x = a->v, *y = b->v;
-#define FE_PRODUCT(i, j) ((unsigned __int128)(i) * (j))
-    unsigned __int128 t[FE_LIMBS] = {
-        FE_PRODUCT(x[0], y[0]) + FE_PRODUCT(x[1], b4) + FE_PRODUCT(x[2], b3) +
-            FE_PRODUCT(x[3], b2) + FE_PRODUCT(x[4], b1),
-        FE_PRODUCT(x[0], y[1]) + FE_PRODUCT(x[1], y[0]) + FE_PRODUCT(x[2], b4) +
-            FE_PRODUCT(x[3], b3) + FE_PRODUCT(x[4], b2),
-        FE_PRODUCT(x[0], y[2]) + FE_PRODUCT(x[1], y[1]) + FE_PRODUCT(x[2], y[0]) +
-            FE_PRODUCT(x[3], b4) + FE_PRODUCT(x[4], b3),
-        FE_PRODUCT(x[0], y[3]) + FE_PRODUCT(x[1], y[2]) + FE_PRODUCT(x[2], y[1]) +
-            FE_PRODUCT(x[3], y[0]) + FE_PRODUCT(x[4], b4),
-        FE_PRODUCT(x[0], y[4]) + FE_PRODUCT(x[1], y[3]) + FE_PRODUCT(x[2], y[2]) +
-            FE_PRODUCT(x[3], y[1]) + FE_PRODUCT(x[4], y[0]),
-    };
-    return fe_carry(t);
+    const uint64_t a0 = a->v[0], a1 = a->v[1], a2 = a->v[2], a3 = a->v[3], a4 = a->v[4];
+    const uint64_t b0 = b->v[0], b1 = b->v[1], b2 = b->v[2], b3 = b->v[3], b4 = b->v[4];
+    const uint64_t n1 = 19 * b1, n2 = 19 * b2, n3 = 19 * b3, n4 = 19 * b4;
+    return fe_carry(fe_product(a0, b0) + fe_product(a1, n4) + fe_product(a2, n3) +
+                        fe_product(a3, n2) + fe_product(a4, n1),
+                    fe_product(a0, b1) + fe_product(a1, b0) + fe_product(a2, n4) +
+                        fe_product(a3, n3) + fe_product(a4, n2),
+                    fe_product(a0, b2) + fe_product(a1, b1) + fe_product(a2, b0) +
+                        fe_product(a3, n4) + fe_product(a4, n3),
+                    fe_product(a0, b3) + fe_product(a1, b2) + fe_product(a2, b1) +
+                        fe_product(a3, b0) + fe_product(a4, n4),
+                    fe_product(a0, b4) + fe_product(a1, b3) + fe_product(a2, b2) +
+                        fe_product(a3, b1) + fe_product(a4, b0));
 }
 
 /* As fe_mul with itself; 2 a[i] < 2^55 and 38 a[i] < 2^59.3 fit a word, the sums are the same. */
-static inline struct fe fe_square(const struct fe *a)
+FE_INLINE struct fe fe_square(const struct fe *a)
 {
-    const uint64_t *x = a->v;
-    const uint64_t d0 = 2 * x[0], d1 = 2 * x[1], d2 = 2 * x[2], n3 = 19 * x[3], n4 = 19 * x[4];
-    unsigned __int128 t[FE_LIMBS] = {
-        FE_PRODUCT(x[0], x[0]) + FE_PRODUCT(d1, n4) + FE_PRODUCT(d2, n3),
-        FE_PRODUCT(d0, x[1]) + FE_PRODUCT(d2, n4) + FE_PRODUCT(x[3], n3),
-        FE_PRODUCT(d0, x[2]) + FE_PRODUCT(x[1], x[1]) + FE_PRODUCT(2 * x[3], n4),
-        FE_PRODUCT(d0, x[3]) + FE_PRODUCT(d1, x[2]) + FE_PRODUCT(x[4], n4),
-        FE_PRODUCT(d0, x[4]) + FE_PRODUCT(d1, x[3]) + FE_PRODUCT(x[2], x[2]),
-    };
-#undef FE_PRODUCT
-    return fe_carry(t);
+    const uint64_t a0 = a->v[0], a1 = a->v[1], a2 = a->v[2], a3 = a->v[3], a4 = a->v[4];
+    const uint64_t d0 = 2 * a0, d1 = 2 * a1, d2 = 2 * a2, n3 = 19 * a3, n4 = 19 * a4;
+    return fe_carry(fe_product(a0, a0) + fe_product(d1, n4) + fe_product(d2, n3),
+                    fe_product(d0, a1) + fe_product(d2, n4) + fe_product(a3, n3),
+                    fe_product(d0, a2) + fe_product(a1, a1) + fe_product(2 * a3, n4),
+                    fe_product(d0, a3) + fe_product(d1, a2) + fe_product(a4, n4),
+                    fe_product(d0, a4) + fe_product(d1, a3) + fe_product(a2, a2));
 }
 
 /* a^(2^n), n >= 1. Loose in, tight out. */

@@ -160,11 +160,19 @@ static struct point8 fold_lanes(const struct point8 *p, int distance)
     return combine(&a, &b, &c, &d);
 }
 
-static struct point8 sum_rows(const struct ed25519_rows *rows, size_t steps)
+/* The sum of `rows`; on the way the entries of `next`, if there is one, are asked for a row at a
+ * time, so that the memory works while the arithmetic does. */
+static struct point8 sum_rows(const struct ed25519_rows *rows, size_t steps,
+                              const struct ed25519_rows *next, size_t next_steps)
 {
     struct entries8 entries = load_terms(rows->slots);
     struct point8 sum = start(&entries);
     for (size_t i = 1; i < steps; i++) {
+        if (next != NULL && i <= next_steps) {
+            for (size_t lane = 0; lane < LANES; lane++) {
+                ed25519_prefetch(next->slots[LANES * (i - 1) + lane]);
+            }
+        }
         entries = load_terms(rows->slots + LANES * i);
         sum = add_entries(&sum, &entries);
     }
@@ -201,14 +209,15 @@ static unsigned lanes_log2_for(size_t count)
 }
 
 static void fill(const void *shared, unsigned window, struct ed25519_scratch *scratch,
-                 struct ed25519_rows *rows, struct group *group)
+                 struct ed25519_rows *rows, struct group *group, bool prefetch)
 {
     const size_t lanes_each = (size_t)1 << group->lanes_log2;
     size_t terms[LANES];
     group->steps = 1;
     for (size_t i = 0; i < group->count; i++) {
         struct ed25519_slots out = {.slots = rows->slots + i * lanes_each,
-                                    .lanes_log2 = group->lanes_log2};
+                                    .lanes_log2 = group->lanes_log2,
+                                    .prefetch = prefetch};
         ed25519_put_terms_vartime(shared, window, scratch, group->first + i, &out);
         terms[i] = out.count;
         size_t steps = (out.count + lanes_each - 1) >> group->lanes_log2;
@@ -226,9 +235,9 @@ static void fill(const void *shared, unsigned window, struct ed25519_scratch *sc
 }
 
 static void compute(struct ed25519_scratch *scratch, const struct ed25519_rows *rows,
-                    const struct group *group)
+                    const struct group *group, const struct ed25519_rows *next, size_t next_steps)
 {
-    struct point8 sum = sum_rows(rows, group->steps);
+    struct point8 sum = sum_rows(rows, group->steps, next, next_steps);
     const int lanes_each = 1 << group->lanes_log2;
     for (int distance = lanes_each / 2; distance > 0; distance /= 2) {
         sum = fold_lanes(&sum, distance);
@@ -260,20 +269,20 @@ static void verify_known(const void *shared, void *memory, unsigned window, stru
 {
     struct ed25519_scratch *scratch = memory;
     ed25519_collect(scratch, jobs, count);
-    /* While a group is summed the next one's entries are already asked for. */
     struct group before = {0};
     for (size_t first = 0, turn = 0; first < scratch->count; first += LANES, turn ^= 1) {
         size_t left = scratch->count - first;
         struct group group = {.first = first, .count = left < LANES ? left : LANES};
         group.lanes_log2 = lanes_log2_for(group.count);
+        struct ed25519_rows *rows = &scratch->rows[turn];
         hash_group(scratch, first, group.count);
-        fill(shared, window, scratch, &scratch->rows[turn], &group);
+        fill(shared, window, scratch, rows, &group, before.count == 0);
         if (before.count > 0) {
-            compute(scratch, &scratch->rows[turn ^ 1], &before);
+            compute(scratch, &scratch->rows[turn ^ 1], &before, rows, group.steps);
         }
         before = group;
         if (first + LANES >= scratch->count) {
-            compute(scratch, &scratch->rows[turn], &before);
+            compute(scratch, rows, &before, NULL, 0);
         }
     }
     ed25519_decide_vartime(scratch);

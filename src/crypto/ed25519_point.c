@@ -206,21 +206,24 @@ void ed25519_table_build_vartime(struct ed25519_entry *table, unsigned window,
     }
 }
 
-static inline uint64_t bits_at(const uint64_t s[4], unsigned offset, unsigned width)
+/* 13 bits at most from `offset`, which with them stays below 256: one unaligned load, the scalar
+ * being in memory least significant byte first and followed by eight bytes of zeros. */
+static inline uint64_t bits_at(const uint8_t scalar[40], unsigned offset, uint64_t mask)
 {
-    unsigned word = offset / 64, shift = offset % 64;
-    uint64_t bits = s[word] >> shift;
-    if (shift + width > 64 && word < 3) {
-        bits |= s[word + 1] << (64 - shift);
-    }
-    return bits & ((UINT64_C(1) << width) - 1);
+    uint64_t bits;
+    memcpy(&bits, scalar + offset / 8, sizeof bits);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    bits = __builtin_bswap64(bits);
+#endif
+    return bits >> offset % 8 & mask;
 }
 
 static inline void put_term(struct ed25519_slots *out, const struct ed25519_entry *entry,
                             bool negative)
 {
-    __builtin_prefetch(entry);
-    __builtin_prefetch((const uint8_t *)entry + 64);
+    if (out->prefetch) {
+        ed25519_prefetch((uintptr_t)entry);
+    }
     size_t lane = out->count & (((size_t)1 << out->lanes_log2) - 1);
     out->slots[(out->count >> out->lanes_log2) * 8 + lane] = ED25519_TERM(entry, negative);
     out->count++;
@@ -233,15 +236,23 @@ void ed25519_recode_vartime(struct ed25519_slots *out, const uint64_t s[4], unsi
     const uint64_t half = UINT64_C(1) << (window - 1);
     uint64_t carry = 0;
     struct ed25519_slots slots = *out;
+    uint8_t scalar[40] = {0};
+    for (size_t i = 0; i < 4; i++) {
+        uint64_t word = s[i];
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+        word = __builtin_bswap64(word);
+#endif
+        memcpy(scalar + 8 * i, &word, sizeof word);
+    }
     for (unsigned i = 0; i < full; i++) {
-        uint64_t digit = bits_at(s, i * window, window) + carry;
+        uint64_t digit = bits_at(scalar, i * window, 2 * half - 1) + carry;
         carry = digit > half;
         uint64_t size = carry ? 2 * half - digit : digit;
         if (size != 0) {
             put_term(&slots, table + ((size_t)i << (window - 1)) + size - 1, carry);
         }
     }
-    uint64_t top = bits_at(s, full * window, 256 - full * window) + carry;
+    uint64_t top = bits_at(scalar, full * window, UINT64_MAX) + carry;
     if (top != 0) {
         put_term(&slots, table + ((size_t)full << (window - 1)) + top - 1, false);
     }

@@ -63,8 +63,18 @@ void ed25519_table_build_vartime(struct ed25519_entry *table, unsigned window,
 struct ed25519_slots {
     uintptr_t *slots; /* already moved to the first lane */
     unsigned lanes_log2;
-    size_t count; /* terms so far */
+    bool prefetch; /* ask for the entries' cache lines at once */
+    size_t count;  /* terms so far */
 };
+
+/* Asks for both lines of an entry, into the second-level cache: a batch's entries are more than the
+ * first holds. */
+static inline void ed25519_prefetch(uintptr_t term)
+{
+    const uint8_t *entry = (const uint8_t *)term;
+    __builtin_prefetch(entry, 0, 2);
+    __builtin_prefetch(entry + 64, 0, 2);
+}
 
 /* Adds the terms of s P, s below L, from P's table: at most floor(252 / w) + 1, zero digits have
  * none. Asks for their cache lines. */

@@ -7,11 +7,14 @@ static const uint64_t c[2] = {0x5812631a5cf5d3ed, 0x14def9dea2f79cd6};
 static const uint64_t order[4] = {0x5812631a5cf5d3ed, 0x14def9dea2f79cd6, 0, 0x1000000000000000};
 
 /* out (n + 2 words) = c in (n words). */
-static void multiply_c(uint64_t *out, const uint64_t *in, int n)
+static inline __attribute__((always_inline)) void multiply_c(uint64_t *out, const uint64_t *in,
+                                                             int n)
 {
     memset(out, 0, sizeof *out * (size_t)(n + 2));
+#pragma GCC unroll 8
     for (int i = 0; i < n; i++) {
         unsigned __int128 t = 0;
+#pragma GCC unroll 2
         for (int j = 0; j < 2; j++) {
             t += (unsigned __int128)in[i] * c[j] + out[i + j];
             out[i + j] = (uint64_t)t;
@@ -22,8 +25,10 @@ static void multiply_c(uint64_t *out, const uint64_t *in, int n)
 }
 
 /* high (n - 3 words) = in / 2^252, in: n words; low: the 252 bits below. */
-static void split(uint64_t *high, uint64_t low[4], const uint64_t *in, int n)
+static inline __attribute__((always_inline)) void split(uint64_t *high, uint64_t low[4],
+                                                        const uint64_t *in, int n)
 {
+#pragma GCC unroll 8
     for (int i = 3; i < n; i++) {
         high[i - 3] = in[i] >> 60 | (i + 1 < n ? in[i + 1] << 4 : 0);
     }
@@ -32,9 +37,11 @@ static void split(uint64_t *high, uint64_t low[4], const uint64_t *in, int n)
 }
 
 /* a += b, or -= : five words, two's complement. */
-static void accumulate(uint64_t a[5], const uint64_t *b, int n, int minus)
+static inline __attribute__((always_inline)) void accumulate(uint64_t a[5], const uint64_t *b,
+                                                             int n, int minus)
 {
     unsigned __int128 carry = (unsigned)minus;
+#pragma GCC unroll 5
     for (int i = 0; i < 5; i++) {
         uint64_t word = i < n ? b[i] : 0;
         carry += (unsigned __int128)a[i] + (minus ? ~word : word);
