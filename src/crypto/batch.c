@@ -139,15 +139,29 @@ static void publish_counters(struct verifier *verifier, struct verify_scratch *s
     scratch->hits = scratch->misses = 0;
 }
 
+static enum status build(struct verifier *verifier, struct verify_scratch *scratch, uint64_t hash,
+                         const struct public_key *key)
+{
+    return key_contexts_build(verifier->contexts, verifier->engines[key->type],
+                              verifier->shared[key->type], scratch->engine,
+                              verifier->windows[key->type], hash, key);
+}
+
+enum status verify_prepare_key(struct verifier *verifier, struct verify_scratch *scratch,
+                               const struct public_key *key)
+{
+    if (key->type <= KEY_NONE || key->type >= KEY_TYPES) {
+        return STATUS_FAILED;
+    }
+    return build(verifier, scratch, key_contexts_hash(verifier->contexts, key), key);
+}
+
 void verify_build_contexts(struct verifier *verifier, struct verify_scratch *scratch)
 {
     for (size_t i = 0; i < scratch->pending_count; i++) {
-        const struct verify_pending *pending = &scratch->pending[i];
-        enum public_key_type type = pending->key.type;
         /* Whatever comes of it: the key's next proof is verified all the same, and asks again. */
-        enum status status = key_contexts_build(
-            verifier->contexts, verifier->engines[type], verifier->shared[type], scratch->engine,
-            verifier->windows[type], pending->hash, &pending->key);
+        enum status status = build(verifier, scratch, scratch->pending[i].hash,
+                                   &scratch->pending[i].key);
         (void)status;
     }
     scratch->pending_count = 0;

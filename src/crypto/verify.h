@@ -97,6 +97,16 @@ void verify_batch(struct verifier *verifier, struct verify_scratch *scratch,
 void verify_scratch_defer_builds(struct verify_scratch *scratch, bool deferred);
 void verify_build_contexts(struct verifier *verifier, struct verify_scratch *scratch);
 
+/* Builds a key's context at once, as far as memory and budget allow: STATUS_OK; STATUS_EXISTS;
+ * STATUS_FULL; STATUS_FAILED for a key that is not valid; STATUS_NO_MEMORY. For keys known to be
+ * used, such as issuers'. Registered and online. */
+MUST_CHECK enum status verify_prepare_key(struct verifier *verifier, struct verify_scratch *scratch,
+                                          const struct public_key *key);
+
+/* Ed25519 has one rule for its edges, the same alone, in a batch and by every implementation: the
+ * cofactorless equation of RFC 8032 (R is compared byte for byte with the encoding of [S]B - [h]A),
+ * S < L, A and R canonical, A not of small order. crypto/ed25519_rule.h says it in full. */
+
 /* Validates a key on its own: STATUS_OK, or STATUS_FAILED (off the curve, coordinate >= p, RSA out
  * of bounds, small order or non-canonical Ed25519). */
 MUST_CHECK enum status public_key_validate(const struct public_key *key);
