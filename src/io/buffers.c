@@ -85,6 +85,7 @@ uint32_t io_buffers_spill(struct io *io, uint32_t id)
         }
     }
     buffers->spill_first = to->next;
+    buffers->spilled++;
     to->out = 1;
     to->size = buffers->slots[id].size;
     buffers->out++;

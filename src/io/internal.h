@@ -145,6 +145,7 @@ struct io_buffers {
     uint32_t free_first; /* among ours: last returned, first used, for it is warm */
     uint32_t spill_first;
     uint32_t out; /* all that is received into and not given back */
+    uint64_t spilled;
 };
 
 struct io_backend_functions {
@@ -198,6 +199,7 @@ struct io {
     atomic_bool wake_pending; /* written to the descriptor and not yet seen */
     bool wake_seen;
     bool in_turn;
+    uint64_t stale; /* completions for an earlier user of a slot: none may come, all are survived */
     char notes[IO_NOTES_BYTES];
 };
 

@@ -232,6 +232,7 @@ enum status io_turn(struct io *io, uint32_t wait_ms_max)
 /* The completion of an operation whose endpoint is gone: what it brought must not leak. */
 static void discard(struct io *io, struct io_completion done)
 {
+    io->stale++;
     if (done.flags & COMPLETION_BUFFER) {
         io_buffers_give(io, done.flags >> COMPLETION_BUFFER_SHIFT);
     }

@@ -204,6 +204,7 @@ static void stress(struct io *io, unsigned seed, unsigned turns_max)
     cr_assert_eq(io->buffers.free, io->buffers.count);
     cr_assert_eq(io->endpoints.live, 0);
     cr_assert_eq(descriptors_open(), before);
+    cr_assert_eq(io->stale, 0, "closed was told before the last completion");
     free(crowd);
 }
 
