@@ -4,6 +4,10 @@ import socket
 import ssl
 
 
+# Python sets OpenSSL's option of this name, which makes a cut look like a clean end.
+IGNORE_UNEXPECTED_EOF = 1 << 7
+
+
 class Response:
     def __init__(self, status, reason, headers, body, clean=True):
         self.status, self.reason, self.headers, self.body = status, reason, headers, body
@@ -28,6 +32,7 @@ class Closed(Exception):
 def context(authority, certificate=None, *, maximum=None, minimum=None, alpn=("http/1.1",)):
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.load_verify_locations(str(authority.root.path))
+    made.options &= ~IGNORE_UNEXPECTED_EOF
     if certificate is not None:
         made.load_cert_chain(str(certificate.path), str(certificate.key_path))
     if minimum:
@@ -57,8 +62,10 @@ class Connection:
     def _more(self):
         try:
             part = self.socket.recv(1 << 16)
-        except ssl.SSLEOFError:
-            raise Closed("cut without close_notify") from None
+        except ssl.SSLError as error:
+            if isinstance(error, ssl.SSLEOFError) or error.reason == "UNEXPECTED_EOF_WHILE_READING":
+                raise Closed("cut without close_notify") from None
+            raise
         except ConnectionError as error:
             raise Closed(str(error)) from None
         if not part:
