@@ -178,6 +178,49 @@ static size_t finish_segment(const uint8_t *out, size_t start, size_t end)
     return end;
 }
 
+/* The size of the escaped separator at out[at], written as write_escape does; 0 if there is none.
+ */
+static size_t escaped_separator(const uint8_t *out, size_t at, size_t end)
+{
+    bool separator = end - at >= 3 &&
+                     (memcmp(out + at, "%2F", 3) == 0 || memcmp(out + at, "%5C", 3) == 0);
+    return separator ? 3 : 0;
+}
+
+/* Whether out[start, end), what stands between two separators, is "." or ".." but for a parameter
+ * behind ";". */
+static bool is_dots(const uint8_t *out, size_t start, size_t end)
+{
+    size_t dots = 0;
+    while (start + dots < end && out[start + dots] == '.') {
+        dots++;
+    }
+    size_t rest = end - start - dots;
+    return (dots == 1 || dots == 2) && (rest == 0 || out[start + dots] == ';' ||
+                                        (rest >= 3 && memcmp(out + start + dots, "%3B", 3) == 0));
+}
+
+/* "..%2Fadmin" and "..;/admin" are no dot segments to RFC 3986 and climb in the services that
+ * decode or cut before they look (Tomcat, Spring, some of everything behind CGI). What a policy was
+ * asked about is then not what is served, and no honest client writes this. The segment is no plain
+ * dot segment: finish_segment has seen to those. */
+static bool hides_dot_segment(const uint8_t *out, size_t start, size_t end)
+{
+    for (size_t at = start; at < end;) {
+        size_t separator = escaped_separator(out, at, end);
+        if (separator == 0) {
+            at++;
+            continue;
+        }
+        if (is_dots(out, start, at)) {
+            return true;
+        }
+        at += separator;
+        start = at;
+    }
+    return is_dots(out, start, end);
+}
+
 static size_t write_escape(uint8_t *out, uint8_t byte)
 {
     static const char digits[] = "0123456789ABCDEF";
@@ -192,15 +235,21 @@ static size_t write_escape(uint8_t *out, uint8_t byte)
 static bool normalise_path(struct span path, uint8_t *out, size_t *out_size)
 {
     size_t size = 1, start = 1;
+    bool escaped = false; /* in this segment something stayed an escape */
     out[0] = '/';
     for (size_t i = 1; i < path.size; i++) {
         uint8_t byte = path.data[i];
         if (byte == '/') {
             size_t end = finish_segment(out, start, size);
             if (end == size) {
+                if ((escaped || (size > start && out[start] == '.')) &&
+                    hides_dot_segment(out, start, size)) {
+                    return false;
+                }
                 out[end++] = '/';
             }
             start = size = end;
+            escaped = false;
         } else if (in_class(byte, PATH)) {
             out[size++] = byte;
         } else if (byte != '%' || !read_escape(path, i, &byte) || byte == 0) {
@@ -211,11 +260,13 @@ static bool normalise_path(struct span path, uint8_t *out, size_t *out_size)
                 out[size++] = byte;
             } else {
                 size += write_escape(out + size, byte);
+                escaped = true;
             }
         }
     }
     *out_size = finish_segment(out, start, size);
-    return true;
+    return *out_size < size || !(escaped || (size > start && out[start] == '.')) ||
+           !hides_dot_segment(out, start, size);
 }
 
 static bool check_query(struct span query)

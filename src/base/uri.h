@@ -28,7 +28,8 @@ struct uri {
  * literal;
  *   - a port that is no number, is 0, has leading zeros or is over 65535 (none behind the colon is
  * the default one);
- *   - a bad escape, "%00" in the path, and in the path every byte that RFC 3986 does not allow
+ *   - a bad escape, "%00" in the path, what becomes a dot segment for those who decode "%2F" or
+ * "%5C" or cut at ";" before they look, and in the path every byte that RFC 3986 does not allow
  * there. In the query every visible character but "#" is let through, as browsers send "[" and "|":
  * it is not interpreted. More ".." than there are segments stop at "/" (RFC 3986 section 5.2.4).
  * "//" is not "/". */
