@@ -15,7 +15,7 @@ static size_t base_bytes(void)
 void *ed25519_shared_new(void)
 {
     struct ed25519_entry *table = table_memory_new(base_bytes());
-    struct ed25519_build_scratch *scratch = malloc(sizeof *scratch);
+    union ed25519_build_scratch *scratch = malloc(sizeof *scratch);
     if (table == NULL || scratch == NULL) {
         table_memory_free(table, base_bytes());
         free(scratch);
@@ -36,19 +36,27 @@ size_t ed25519_table_bytes(unsigned window)
     return ed25519_table_entries(window) * sizeof(struct ed25519_entry);
 }
 
+bool ed25519_key_point_vartime(struct ed25519_point *point, const struct public_key *key)
+{
+    if (!ed25519_key_encoding_allowed(key->x) || !ed25519_decode_vartime(point, key->x)) {
+        return false;
+    }
+    const struct fe zero = {{0}}, one = {{1}};
+    point->x = fe_sub(&zero, &point->x);
+    point->x = fe_mul(&point->x, &one);
+    point->t = fe_mul(&point->x, &point->y);
+    return true;
+}
+
 enum status ed25519_table_make(const void *shared, void *scratch, unsigned window,
                                const struct public_key *key, void *table)
 {
     (void)shared;
     struct ed25519_scratch *own = scratch;
     struct ed25519_point point;
-    if (!ed25519_key_encoding_allowed(key->x) || !ed25519_decode_vartime(&point, key->x)) {
+    if (!ed25519_key_point_vartime(&point, key)) {
         return STATUS_FAILED;
     }
-    const struct fe zero = {{0}}, one = {{1}};
-    point.x = fe_sub(&zero, &point.x);
-    point.x = fe_mul(&point.x, &one);
-    point.t = fe_mul(&point.x, &point.y);
     ed25519_table_build_vartime(table, window, &point, &own->build);
     return STATUS_OK;
 }

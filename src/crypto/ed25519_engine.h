@@ -25,12 +25,15 @@ struct ed25519_scratch {
     struct ed25519_rows rows[2];                  /* one being summed, one being filled */
     struct ed25519_point points[ENGINE_JOBS_MAX]; /* t is not used */
     uint8_t hashes[ENGINE_JOBS_MAX][64];
-    struct ed25519_build_scratch build;
+    union ed25519_build_scratch build;
 };
 
 /* B's table: struct engine.shared_new and shared_free. */
 void *ed25519_shared_new(void);
 void ed25519_shared_free(void *shared);
+
+/* -A, if the key is valid (ed25519_rule.h): what a key's table is of. */
+bool ed25519_key_point_vartime(struct ed25519_point *point, const struct public_key *key);
 
 /* struct engine's table_bytes, table_build; the table is that of -A. */
 size_t ed25519_table_bytes(unsigned window);

@@ -4,18 +4,11 @@
 
 #if defined(__x86_64__)
 
-#include "crypto/ed25519_field_ifma.h"
+#include "crypto/ed25519_point_ifma.h"
 #include "crypto/sha512_x8.h"
 
-#define LANES ((size_t)8)
-
-/* X, Y, Z wide, T carried. */
-struct point8 {
-    struct fe8 x, y, z, t;
-};
-
 /* Eight entries' coordinates, each 32 bytes at pointers[lane], as limbs below 2^51. */
-FE8_INLINE struct fe8 load(const uint8_t *const pointers[LANES])
+FE8_INLINE struct fe8 load(const uint8_t *const pointers[FE8_LANES])
 {
     /* Lanes 0 and 2, 1 and 3, 4 and 6, 5 and 7 share a register: after unpacking pairs of lanes and
      * choosing 128-bit blocks the lanes stand in order. */
@@ -52,11 +45,11 @@ struct entries8 {
 /* Subtracted terms have sum and difference exchanged, by the address they are read from, and the
  * product's sign changed: 2 p - product, limbs at most 2^52 - 2, still fits what a multiplication
  * takes. */
-FE8_INLINE struct entries8 load_terms(const uintptr_t terms[LANES])
+FE8_INLINE struct entries8 load_terms(const uintptr_t terms[FE8_LANES])
 {
-    const uint8_t *sums[LANES], *differences[LANES], *products[LANES];
+    const uint8_t *sums[FE8_LANES], *differences[FE8_LANES], *products[FE8_LANES];
 #pragma GCC unroll 8
-    for (size_t i = 0; i < LANES; i++) {
+    for (size_t i = 0; i < FE8_LANES; i++) {
         uintptr_t negative = terms[i] & 1;
         const uint8_t *entry = (const uint8_t *)(terms[i] - negative);
         sums[i] = entry + 32 * negative;
@@ -76,24 +69,6 @@ FE8_INLINE struct entries8 load_terms(const uintptr_t terms[LANES])
     return r;
 }
 
-/* E = B - A, F = D - C, G = D + C, H = B + A; X = E F, Y = G H, T = E H, Z = F G. A, B, C wide, D
- * below 2^61.1: F is below 2^61.1 + 2^61 < 2^62.2, what carry takes. */
-FE8_INLINE struct point8 combine(const struct fe8 *a, const struct fe8 *b, const struct fe8 *c,
-                                 const struct fe8 *d)
-{
-    struct fe8 e = fe8_subtract(b, a), f = fe8_subtract(d, c), g = fe8_add(d, c), h = fe8_add(b, a);
-    e = fe8_carry(&e);
-    f = fe8_carry(&f);
-    g = fe8_carry(&g);
-    h = fe8_carry(&h);
-    struct point8 r = {.x = fe8_multiply(&e, &f),
-                       .y = fe8_multiply(&g, &h),
-                       .z = fe8_multiply(&f, &g),
-                       .t = fe8_multiply(&e, &h)};
-    r.t = fe8_carry(&r.t);
-    return r;
-}
-
 /* p + the terms: ed25519_add_term, eight times. */
 FE8_INLINE struct point8 add_entries(const struct point8 *p, const struct entries8 *q)
 {
@@ -104,7 +79,7 @@ FE8_INLINE struct point8 add_entries(const struct point8 *p, const struct entrie
     struct fe8 b = fe8_multiply(&high, &q->sum);
     struct fe8 c = fe8_multiply(&p->t, &q->product);
     struct fe8 d = fe8_add(&p->z, &p->z);
-    return combine(&a, &b, &c, &d);
+    return point8_combine(&a, &b, &c, &d);
 }
 
 /* Entries as points: with s = y + x and e = y - x, (2 (s - e) : 2 (s + e) : 4 : (s - e)(s + e)). */
@@ -157,7 +132,7 @@ static struct point8 fold_lanes(const struct point8 *p, int distance)
     struct fe8 c = fe8_multiply(&tt, &constant);
     struct fe8 d = fe8_multiply(&z, &z2);
     d = fe8_add(&d, &d);
-    return combine(&a, &b, &c, &d);
+    return point8_combine(&a, &b, &c, &d);
 }
 
 /* The sum of `rows`; on the way the entries of `next`, if there is one, are asked for a row at a
@@ -169,11 +144,11 @@ static struct point8 sum_rows(const struct ed25519_rows *rows, size_t steps,
     struct point8 sum = start(&entries);
     for (size_t i = 1; i < steps; i++) {
         if (next != NULL && i <= next_steps) {
-            for (size_t lane = 0; lane < LANES; lane++) {
-                ed25519_prefetch(next->slots[LANES * (i - 1) + lane]);
+            for (size_t lane = 0; lane < FE8_LANES; lane++) {
+                ed25519_prefetch(next->slots[FE8_LANES * (i - 1) + lane]);
             }
         }
-        entries = load_terms(rows->slots + LANES * i);
+        entries = load_terms(rows->slots + FE8_LANES * i);
         sum = add_entries(&sum, &entries);
     }
     return sum;
@@ -184,7 +159,7 @@ static void store(struct ed25519_point *points, size_t count, size_t lanes_each,
 {
     const struct fe8 x = fe8_carry(&sum->x), y = fe8_carry(&sum->y), z = fe8_carry(&sum->z);
     for (int i = 0; i < 5; i++) {
-        uint64_t limbs[3][LANES];
+        uint64_t limbs[3][FE8_LANES];
         _mm512_storeu_si512(limbs[0], x.v[i]);
         _mm512_storeu_si512(limbs[1], y.v[i]);
         _mm512_storeu_si512(limbs[2], z.v[i]);
@@ -212,7 +187,7 @@ static void fill(const void *shared, unsigned window, struct ed25519_scratch *sc
                  struct ed25519_rows *rows, struct group *group, bool prefetch)
 {
     const size_t lanes_each = (size_t)1 << group->lanes_log2;
-    size_t terms[LANES];
+    size_t terms[FE8_LANES];
     group->steps = 1;
     for (size_t i = 0; i < group->count; i++) {
         struct ed25519_slots out = {.slots = rows->slots + i * lanes_each,
@@ -225,10 +200,10 @@ static void fill(const void *shared, unsigned window, struct ed25519_scratch *sc
     }
     /* Slots without a term, and lanes without a sum, add the neutral point. */
     const uintptr_t neutral = ED25519_TERM(&ed25519_neutral_entry, false);
-    for (size_t i = 0; i < LANES >> group->lanes_log2; i++) {
+    for (size_t i = 0; i < FE8_LANES >> group->lanes_log2; i++) {
         for (size_t t = i < group->count ? terms[i] : 0; t < group->steps << group->lanes_log2;
              t++) {
-            rows->slots[(t >> group->lanes_log2) * LANES + i * lanes_each +
+            rows->slots[(t >> group->lanes_log2) * FE8_LANES + i * lanes_each +
                         (t & (lanes_each - 1))] = neutral;
         }
     }
@@ -256,7 +231,7 @@ static void hash_group(struct ed25519_scratch *scratch, size_t first, size_t cou
         }
         return;
     }
-    struct sha512_input inputs[LANES];
+    struct sha512_input inputs[FE8_LANES];
     for (size_t i = 0; i < count; i++) {
         const struct engine_job *job = scratch->live[first + i];
         inputs[i] = (struct sha512_input){job->signature.data, job->key->x, job->message};
@@ -270,9 +245,9 @@ static void verify_known(const void *shared, void *memory, unsigned window, stru
     struct ed25519_scratch *scratch = memory;
     ed25519_collect(scratch, jobs, count);
     struct group before = {0};
-    for (size_t first = 0, turn = 0; first < scratch->count; first += LANES, turn ^= 1) {
+    for (size_t first = 0, turn = 0; first < scratch->count; first += FE8_LANES, turn ^= 1) {
         size_t left = scratch->count - first;
-        struct group group = {.first = first, .count = left < LANES ? left : LANES};
+        struct group group = {.first = first, .count = left < FE8_LANES ? left : FE8_LANES};
         group.lanes_log2 = lanes_log2_for(group.count);
         struct ed25519_rows *rows = &scratch->rows[turn];
         hash_group(scratch, first, group.count);
@@ -281,11 +256,24 @@ static void verify_known(const void *shared, void *memory, unsigned window, stru
             compute(scratch, &scratch->rows[turn ^ 1], &before, rows, group.steps);
         }
         before = group;
-        if (first + LANES >= scratch->count) {
+        if (first + FE8_LANES >= scratch->count) {
             compute(scratch, rows, &before, NULL, 0);
         }
     }
     ed25519_decide_vartime(scratch);
+}
+
+static enum status table_make(const void *shared, void *memory, unsigned window,
+                              const struct public_key *key, void *table)
+{
+    (void)shared;
+    struct ed25519_scratch *scratch = memory;
+    struct ed25519_point point;
+    if (!ed25519_key_point_vartime(&point, key)) {
+        return STATUS_FAILED;
+    }
+    ed25519_table_build_x8(table, window, &point, &scratch->build);
+    return STATUS_OK;
 }
 
 const struct engine ed25519_engine_ifma = {
@@ -294,7 +282,7 @@ const struct engine ed25519_engine_ifma = {
     .window_min = ED25519_WINDOW_MIN,
     .window_max = ED25519_WINDOW_MAX,
     .table_bytes = ed25519_table_bytes,
-    .table_build = ed25519_table_make,
+    .table_build = table_make,
     .shared_new = ed25519_shared_new,
     .shared_free = ed25519_shared_free,
     .scratch_bytes = sizeof(struct ed25519_scratch),

@@ -128,7 +128,7 @@ static struct ed25519_point add_cached(const struct ed25519_point *p, const stru
 /* The same paper, section 3.3 ("dbl-2008-hwcd"): A = X^2, B = Y^2, C = 2 Z^2, H = A + B, E = H - (X
  * + Y)^2, G = A - B, F = C + G. G < 2^51 + 2^13 + 2^53 and C < 2^52 + 2^14, so F < 2^54; all loose.
  */
-static struct ed25519_point twice(const struct ed25519_point *p)
+struct ed25519_point ed25519_double(const struct ed25519_point *p)
 {
     struct fe a = fe_square(&p->x), b = fe_square(&p->y), zz = fe_square(&p->z);
     struct fe c = fe_add(&zz, &zz), h = fe_add(&a, &b), xy = fe_add(&p->x, &p->y);
@@ -141,35 +141,34 @@ static struct ed25519_point twice(const struct ed25519_point *p)
 /* Windows of a table: `full` of them, and the top one with `top` entries. A scalar below 2^252 has
  * below 2^(252 - w n) there, plus a carry; one from 2^252 to L - 1 has exactly 2^(252 - w n) and no
  * carry, for its bits 125 to 251 are zero. */
-static unsigned windows_full(unsigned window)
+unsigned ed25519_windows_full(unsigned window)
 {
     return 252 / window;
 }
 
-static size_t entries_top(unsigned window)
+size_t ed25519_entries_top(unsigned window)
 {
-    return (size_t)1 << (252 - window * windows_full(window));
+    return (size_t)1 << (252 - window * ed25519_windows_full(window));
 }
 
 size_t ed25519_table_entries(unsigned window)
 {
-    return ((size_t)windows_full(window) << (window - 1)) + entries_top(window);
+    return ((size_t)ed25519_windows_full(window) << (window - 1)) + ed25519_entries_top(window);
 }
 
 /* Makes entries of `count` points: one inversion for all (Montgomery's trick). No Z is zero, the
  * formulas being complete. */
-static void normalise(struct ed25519_entry *out, struct ed25519_build_scratch *scratch,
-                      size_t count)
+static void normalise(struct ed25519_entry *out, union ed25519_build_scratch *scratch, size_t count)
 {
     struct fe product = one;
     for (size_t i = 0; i < count; i++) {
-        scratch->products[i] = product;
-        product = fe_mul(&product, &scratch->points[i].z);
+        scratch->portable.products[i] = product;
+        product = fe_mul(&product, &scratch->portable.points[i].z);
     }
     struct fe inverse = fe_invert_vartime(&product);
     for (size_t i = count; i-- > 0;) {
-        const struct ed25519_point *p = &scratch->points[i];
-        struct fe zi = fe_mul(&inverse, &scratch->products[i]);
+        const struct ed25519_point *p = &scratch->portable.points[i];
+        struct fe zi = fe_mul(&inverse, &scratch->portable.products[i]);
         inverse = fe_mul(&inverse, &p->z);
         struct fe x = fe_mul(&p->x, &zi), y = fe_mul(&p->y, &zi);
         struct fe xy = fe_mul(&x, &y);
@@ -183,7 +182,7 @@ static void normalise(struct ed25519_entry *out, struct ed25519_build_scratch *s
 
 void ed25519_table_build_vartime(struct ed25519_entry *table, unsigned window,
                                  const struct ed25519_point *point,
-                                 struct ed25519_build_scratch *scratch)
+                                 union ed25519_build_scratch *scratch)
 {
     const size_t entries = ed25519_table_entries(window), half = (size_t)1 << (window - 1);
     struct ed25519_point base = *point, current = base;
@@ -192,13 +191,13 @@ void ed25519_table_build_vartime(struct ed25519_entry *table, unsigned window,
     for (size_t i = 0; i < entries; i++) {
         if (i % half == 0) {
             /* The last multiple of the window below was 2^(w-1): twice it begins this one. */
-            base = i == 0 ? *point : twice(&current);
+            base = i == 0 ? *point : ed25519_double(&current);
             current = base;
             step = cache(&base);
         } else {
             current = add_cached(&current, &step);
         }
-        scratch->points[pending++] = current;
+        scratch->portable.points[pending++] = current;
         if (pending == ED25519_BUILD_POINTS || i + 1 == entries) {
             normalise(table + (i + 1 - pending), scratch, pending);
             pending = 0;
@@ -232,7 +231,7 @@ static inline void put_term(struct ed25519_slots *out, const struct ed25519_entr
 void ed25519_recode_vartime(struct ed25519_slots *out, const uint64_t s[4], unsigned window,
                             const struct ed25519_entry *table)
 {
-    const unsigned full = windows_full(window);
+    const unsigned full = ed25519_windows_full(window);
     const uint64_t half = UINT64_C(1) << (window - 1);
     uint64_t carry = 0;
     struct ed25519_slots slots = *out;

@@ -49,14 +49,31 @@ struct ed25519_point ed25519_sum_terms(const uintptr_t *terms, size_t count);
 size_t ed25519_table_entries(unsigned window);
 
 #define ED25519_BUILD_POINTS 256
-struct ed25519_build_scratch {
-    struct ed25519_point points[ED25519_BUILD_POINTS];
-    struct fe products[ED25519_BUILD_POINTS];
+#define ED25519_BUILD_STEPS  32
+union ed25519_build_scratch {
+    struct {
+        struct ed25519_point points[ED25519_BUILD_POINTS];
+        struct fe products[ED25519_BUILD_POINTS];
+    } portable;
+    /* The vector builder's: x, y, z and products, limb by limb, eight windows side by side. */
+    uint64_t lanes[ED25519_BUILD_STEPS][4][FE_LIMBS][8];
 };
 /* `point` has z = 1. Writes ed25519_table_entries(window) entries. */
 void ed25519_table_build_vartime(struct ed25519_entry *table, unsigned window,
                                  const struct ed25519_point *point,
-                                 struct ed25519_build_scratch *scratch);
+                                 union ed25519_build_scratch *scratch);
+
+/* The same table, eight windows at a time; only where the CPU has AVX-512 IFMA. */
+void ed25519_table_build_x8(struct ed25519_entry *table, unsigned window,
+                            const struct ed25519_point *point,
+                            union ed25519_build_scratch *scratch);
+
+/* p + p. */
+struct ed25519_point ed25519_double(const struct ed25519_point *p);
+
+/* Full windows of a table, and entries of the top one behind them. */
+unsigned ed25519_windows_full(unsigned window);
+size_t ed25519_entries_top(unsigned window);
 
 /* Where terms go: term t into slots[(t / lanes) * 8 + t % lanes], lanes = 2^lanes_log2 of a row of
  * eight: all of a row for one sum (3), or a part of it for each of several. */

@@ -127,7 +127,7 @@ static struct ed25519_entry *table_of(const struct ed25519_point *point, unsigne
 {
     struct ed25519_entry *table = aligned_alloc(64, (ed25519_table_entries(window) * 96 + 63) / 64 *
                                                         64);
-    static struct ed25519_build_scratch scratch;
+    static union ed25519_build_scratch scratch;
     ed25519_table_build_vartime(table, window, point, &scratch);
     return table;
 }
@@ -206,6 +206,35 @@ Test(ed25519_point, sums_by_tables_of_every_window_agree_with_a_slow_bignum, .ti
     }
     curve_free(&c);
 }
+
+#if defined(__x86_64__)
+Test(ed25519_point, tables_built_eight_windows_at_a_time_are_the_same_bytes)
+{
+    if (!cpu_features_read().avx512_ifma) {
+        cr_skip_test("no AVX-512 here");
+    }
+    static union ed25519_build_scratch scratch;
+    for (unsigned i = 0; i < 40; i++) {
+        struct signing_key key;
+        signing_key_init(&key, KEY_ED25519);
+        struct ed25519_point point;
+        cr_assert(ed25519_decode_vartime(&point, key.public.x));
+        unsigned window = ED25519_WINDOW_MIN + i % (ED25519_WINDOW_MAX + 1 - ED25519_WINDOW_MIN);
+        size_t bytes = ed25519_table_entries(window) * sizeof(struct ed25519_entry);
+        struct ed25519_entry *expected = table_of(&point, window);
+        /* One more, which must not be written. */
+        struct ed25519_entry *got = aligned_alloc(64, (bytes + 96 + 63) / 64 * 64);
+        memset(got, 0xa5, bytes + 96);
+        ed25519_table_build_x8(got, window, &point, &scratch);
+        cr_assert(memcmp(got, expected, bytes) == 0, "window %u", window);
+        for (size_t j = 0; j < 96; j++) {
+            cr_assert_eq(((uint8_t *)got)[bytes + j], 0xa5);
+        }
+        free(expected);
+        free(got);
+    }
+}
+#endif
 
 Test(ed25519_point, decoding)
 {
