@@ -1,5 +1,6 @@
 #include "app/config_tree.h"
 
+#include <assert.h>
 #include <yaml.h>
 
 /* ---- before YAML: UTF-8 without control characters ---- */
@@ -94,6 +95,7 @@ static struct config_node *add_node(struct builder *builder, enum config_kind ki
         node->broken = builder->key->broken;
         builder->key = NULL;
     }
+    assert(builder->ends[builder->depth - 1] != NULL);
     *builder->ends[builder->depth - 1] = node;
     builder->ends[builder->depth - 1] = &node->next;
     parent->count++;
