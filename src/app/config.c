@@ -188,7 +188,8 @@ static enum status parse_into(struct config *config, struct span text, struct co
     }
     if (status == STATUS_OK) {
         config_check_rules(config, report);
-        config->workers = config->workers > 0 ? config->workers : config_workers_auto();
+        config->workers_auto = config->workers == 0;
+        config->workers = config->workers_auto ? config_workers_auto() : config->workers;
     }
     config_report_finish(report);
     return status == STATUS_OK && report->errors->count > 0 ? STATUS_MALFORMED : status;

@@ -40,6 +40,7 @@ struct config {
     char upstream_host[256]; /* what an upstream without a Host of its own would see; informational
                               */
     uint32_t workers;        /* resolved, at least 1 */
+    bool workers_auto;       /* as the cgroup said when it was read */
     enum io_backend io_backend;
     const char *user; /* "": stay */
     struct {
@@ -122,5 +123,9 @@ __attribute__((format(printf, 4, 5))) void config_complain(const struct config *
                                                            const char *key,
                                                            struct config_errors *errors,
                                                            const char *format, ...);
+
+/* Adds an error for every key whose change takes a restart, with its position in `next`. */
+void config_check_reload(const struct config *now, const struct config *next,
+                         struct config_errors *errors);
 
 #endif

@@ -70,3 +70,46 @@ void config_check_rules(const struct config *config, struct config_report *repor
     check_replay(config, report);
     check_addresses(config, report);
 }
+
+/* As written: a listener on port 0 stays the one it is. */
+static bool same_address(const struct config_address *a, const struct config_address *b)
+{
+    return strcmp(a->text, b->text) == 0;
+}
+
+static bool same_listeners(const struct config *a, const struct config *b)
+{
+    bool same = a->listen_count == b->listen_count;
+    for (size_t i = 0; same && i < a->listen_count; i++) {
+        same = same_address(&a->listen[i], &b->listen[i]);
+    }
+    return same;
+}
+
+void config_check_reload(const struct config *now, const struct config *next,
+                         struct config_errors *errors)
+{
+    /* What was made of these once, at the start: threads, sockets, rings, tables, the log. */
+    const struct {
+        const char *key;
+        bool same;
+    } keys[] = {
+        {"listen", same_listeners(now, next)},
+        /* A quota that changed meanwhile keeps nobody from changing a certificate. */
+        {"workers", now->workers_auto ? next->workers_auto : now->workers == next->workers},
+        {"io_backend", now->io_backend == next->io_backend},
+        {"user", strcmp(now->user, next->user) == 0},
+        {"replay.capacity", now->replay.capacity == next->replay.capacity},
+        {"replay.path", strcmp(now->replay.path, next->replay.path) == 0},
+        {"replay.redis", strcmp(now->replay.redis, next->replay.redis) == 0},
+        {"crypto.key_memory", now->key_memory_bytes == next->key_memory_bytes},
+        {"admin.listen", same_address(&now->admin_listen, &next->admin_listen)},
+        {"admin.socket", strcmp(now->admin_socket, next->admin_socket) == 0},
+        {"log.format", now->log_format == next->log_format},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (!keys[i].same) {
+            config_complain(next, keys[i].key, errors, "takes a restart to change");
+        }
+    }
+}

@@ -126,9 +126,9 @@ static enum status make_shared(struct gate_process *gate)
 static void set_descriptors_max(const struct gate_process *gate, struct generation *generation)
 {
     uint64_t reserved = DESCRIPTORS_RESERVED +
-                        (uint64_t)DESCRIPTORS_PER_WORKER * generation->config->workers;
+                        (uint64_t)DESCRIPTORS_PER_WORKER * gate->workers_count;
     uint64_t left = gate->descriptors > reserved ? gate->descriptors - reserved : 0;
-    uint64_t each = left / DESCRIPTORS_PER_CONNECTION / generation->config->workers;
+    uint64_t each = left / DESCRIPTORS_PER_CONNECTION / gate->workers_count;
     if (each == 0) {
         each = 1;
     }
@@ -307,35 +307,13 @@ static void log_reload_errors(struct gate_process *gate, const struct config_err
                 (unsigned long long)gate->generation->number);
 }
 
-static bool same_listeners(const struct config *a, const struct config *b)
-{
-    if (a->listen_count != b->listen_count) {
-        return false;
-    }
-    for (size_t i = 0; i < a->listen_count; i++) {
-        if (strcmp(a->listen[i].text, b->listen[i].text) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* What cannot change under running workers is an error, not a surprise. */
 static bool reloadable(const struct gate_process *gate, const struct generation *next,
                        struct config_errors *errors)
 {
-    const struct config *old = gate->generation->config;
     const struct config *new = next->config;
     size_t before = errors->count;
-    if (!same_listeners(old, new)) {
-        config_complain(new, "listen", errors, "takes a restart to change");
-    }
-    if (old->workers != new->workers) {
-        config_complain(new, "workers", errors, "takes a restart to change");
-    }
-    if (old->replay.capacity != new->replay.capacity) {
-        config_complain(new, "replay.capacity", errors, "takes a restart to change");
-    }
+    config_check_reload(gate->generation->config, new, errors);
     if (auth_replay_window_s(&next->auth) > gate->replay_window_s_max) {
         config_complain(new, "dpop.max_age", errors,
                         "the replay cache was made for a shorter window: takes a restart");

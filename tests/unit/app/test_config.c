@@ -900,3 +900,62 @@ Test(config, positions)
     config_free(config);
     config_free(NULL);
 }
+
+/* ---- reloads ---- */
+
+static void reload_says(const char *now_text, const char *next_text, const char *want)
+{
+    struct config *now = good(now_text), *next = good(next_text);
+    errors.count = 0;
+    config_check_reload(now, next, &errors);
+    if (want == NULL) {
+        cr_assert_eq(errors.count, 0, "%s", errors.list[0].text);
+    } else {
+        cr_assert_eq(errors.count, 1, "%s", next_text);
+        cr_assert_str_eq(errors.list[0].text, want);
+    }
+    config_free(now);
+    config_free(next);
+}
+
+Test(config, what_takes_a_restart)
+{
+#define RESTART ": takes a restart to change"
+    reload_says("", "listen: 0.0.0.0:8444\n", "f:2:9: listen" RESTART);
+    reload_says("", "listen: [0.0.0.0:8443, 127.0.0.1:1]\n", "f:2:9: listen" RESTART);
+    reload_says("listen: 127.0.0.1:1\n", "", "f:1:1: listen" RESTART);
+    reload_says("workers: 2\n", "workers: 3\n", "f:2:10: workers" RESTART);
+    reload_says("workers: auto\n", "workers: 2\n", "f:2:10: workers" RESTART);
+    reload_says("", "io_backend: epoll\n", "f:2:13: io_backend" RESTART);
+    reload_says("", "user: nobody\n", "f:2:7: user" RESTART);
+    reload_says("", "replay: {capacity: 5}\n", "f:2:20: replay.capacity" RESTART);
+    reload_says("", "crypto: {key_memory: 5MiB}\n", "f:2:22: crypto.key_memory" RESTART);
+    reload_says("", "admin: {listen: ''}\n", "f:2:17: admin.listen" RESTART);
+    reload_says("admin: {listen: ''}\n", "", "f:1:1: admin.listen" RESTART);
+    reload_says("", "log: {format: text}\n", "f:2:15: log.format" RESTART);
+}
+
+/* The CPU quota may have changed between two readings of `auto`. */
+Test(config, automatic_workers_are_not_a_change)
+{
+    struct config *now = good(""), *next = good("workers: auto\n");
+    next->workers = now->workers + 1;
+    errors.count = 0;
+    config_check_reload(now, next, &errors);
+    cr_assert_eq(errors.count, 0);
+    config_free(now);
+    config_free(next);
+}
+
+Test(config, what_does_not)
+{
+    reload_says("", "", NULL);
+    reload_says(
+        "",
+        "upstream: http://127.0.0.1:1\ntls: {certificate: x, client_crl: y, min_version: 1.2}\n"
+        "public_origins: ['https://a.example']\naccept: [mtls]\n"
+        "dpop: {mode: shadow, algorithms: [ES256], max_age: 10s, clock_skew: 1s, nonce: required}\n"
+        "limits: {head_bytes: 8KiB, connections: 5}\ntimeouts: {idle: 1s}\n"
+        "forward_credentials: true\nlog: {access: false, level: debug}\npolicy: [{deny: true}]\n",
+        NULL);
+}
