@@ -81,7 +81,7 @@ static enum status load_issuers(struct generation *generation, struct config_err
 {
     const struct config *config = generation->config;
     size_t count = config->issuers_count;
-    generation->jwks = calloc(count + 1, sizeof *generation->jwks);
+    generation->jwks = calloc(count + 1, sizeof(struct jwks *));
     generation->issuers = calloc(count + 1, sizeof *generation->issuers);
     if (generation->jwks == NULL || generation->issuers == NULL) {
         config_complain(config, "issuers", errors, "out of memory");

@@ -3,13 +3,10 @@
 #include "proxy/core.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
+#include "proxy/h1_internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
-
-static const struct exchange_client client_ops;
-
-static void pump(struct downstream *downstream);
 
 void h1_init(struct h1 *h1, struct proxy *proxy)
 {
@@ -81,7 +78,7 @@ static size_t fill_input(struct h1 *h1, struct span bytes)
 
 /* ---- the end of a request ---- */
 
-static void stop(struct downstream *downstream, enum downstream_end end)
+void h1_stop(struct downstream *downstream, enum downstream_end end)
 {
     downstream->h1.state = H1_ENDED;
     downstream_close(downstream, end);
@@ -105,11 +102,11 @@ static void next_request(struct downstream *downstream)
 
 /* The answer is out. What follows is the pump's to do, for this may run in the middle of feeding
  * the body. */
-static void request_over(struct downstream *downstream)
+void h1_request_over(struct downstream *downstream)
 {
     downstream->h1.exchange = NULL;
     downstream->h1.state = H1_OVER;
-    pump(downstream);
+    h1_pump(downstream);
 }
 
 /* On to the next request, to the rest of this one's body, or to the end. */
@@ -117,7 +114,7 @@ static bool pump_over(struct downstream *downstream)
 {
     struct h1 *h1 = &downstream->h1;
     if (h1->close_after) {
-        stop(downstream, DOWNSTREAM_END_CLEAN);
+        h1_stop(downstream, DOWNSTREAM_END_CLEAN);
     } else if (!h1->body.done) {
         h1->state = H1_DISCARD;
     } else {
@@ -131,10 +128,10 @@ static bool pump_over(struct downstream *downstream)
 static bool begin_exchange(struct downstream *downstream)
 {
     struct h1 *h1 = &downstream->h1;
-    h1->exchange = exchange_new(downstream->proxy, &client_ops, downstream);
+    h1->exchange = exchange_new(downstream->proxy, &h1_client_ops, downstream);
     if (h1->exchange == NULL) {
         proxy_count_limit(downstream->proxy, PROXY_LIMIT_BUFFERS);
-        stop(downstream, DOWNSTREAM_END_CLEAN);
+        h1_stop(downstream, DOWNSTREAM_END_CLEAN);
         return false;
     }
     h1->exchange->peer = tls_connection_peer(downstream->tls);
@@ -257,7 +254,7 @@ static bool pump_idle(struct downstream *downstream)
         return false;
     }
     if (!take_input(downstream)) {
-        stop(downstream, DOWNSTREAM_END_NOW);
+        h1_stop(downstream, DOWNSTREAM_END_NOW);
         return true;
     }
     h1->state = H1_HEAD;
@@ -270,7 +267,7 @@ static void body_failed(struct downstream *downstream, enum status status)
 {
     struct h1 *h1 = &downstream->h1;
     if (h1->state == H1_DISCARD) {
-        stop(downstream, DOWNSTREAM_END_CLEAN);
+        h1_stop(downstream, DOWNSTREAM_END_CLEAN);
         return;
     }
     h1->close_after = true;
@@ -382,7 +379,7 @@ static void settle(struct downstream *downstream)
     case H1_IDLE:
         give_input(downstream);
         if (h1->client_done) {
-            stop(downstream, DOWNSTREAM_END_CLEAN);
+            h1_stop(downstream, DOWNSTREAM_END_CLEAN);
             return;
         }
         downstream_set_timer(downstream, DOWNSTREAM_TIMER_IDLE,
@@ -395,7 +392,7 @@ static void settle(struct downstream *downstream)
             break;
         }
         if (h1->client_done && h1->backlog.size == 0) {
-            stop(downstream, DOWNSTREAM_END_CLEAN);
+            h1_stop(downstream, DOWNSTREAM_END_CLEAN);
             return;
         }
         downstream_set_timer(downstream, DOWNSTREAM_TIMER_HEAD, timeouts->head_ms);
@@ -417,7 +414,7 @@ static void settle(struct downstream *downstream)
     downstream_receive(downstream, receive && !h1->client_done);
 }
 
-static void pump(struct downstream *downstream)
+void h1_pump(struct downstream *downstream)
 {
     struct h1 *h1 = &downstream->h1;
     if (h1->pumping) {
@@ -456,10 +453,10 @@ void h1_received(struct downstream *downstream, struct span plain)
     if (h1->state != H1_ENDED && buffer_append(&h1->backlog, plain) != STATUS_OK) {
         proxy_count_limit(downstream->proxy, PROXY_LIMIT_BUFFERS);
         h1_end(downstream, "the worker's buffers are used up");
-        stop(downstream, DOWNSTREAM_END_NOW);
+        h1_stop(downstream, DOWNSTREAM_END_NOW);
         return;
     }
-    pump(downstream);
+    h1_pump(downstream);
 }
 
 void h1_client_done(struct downstream *downstream)
@@ -469,14 +466,14 @@ void h1_client_done(struct downstream *downstream)
     if (h1->state == H1_EXCHANGE && !h1->body.done && h1->backlog.size == 0 &&
         h1->input_size == h1->input_start) {
         h1_end(downstream, "the client closed in the middle of its body");
-        stop(downstream, DOWNSTREAM_END_CLEAN);
+        h1_stop(downstream, DOWNSTREAM_END_CLEAN);
         return;
     }
     if (h1->state == H1_DISCARD) {
-        stop(downstream, DOWNSTREAM_END_CLEAN);
+        h1_stop(downstream, DOWNSTREAM_END_CLEAN);
         return;
     }
-    pump(downstream);
+    h1_pump(downstream);
 }
 
 void h1_room(struct downstream *downstream)
@@ -485,7 +482,7 @@ void h1_room(struct downstream *downstream)
     if (h1->exchange != NULL) {
         exchange_client_room(h1->exchange);
     } else if (h1->state == H1_HEAD) {
-        pump(downstream);
+        h1_pump(downstream);
     }
 }
 
@@ -497,7 +494,7 @@ void h1_next_turn(struct proxy *proxy)
         struct downstream *downstream = proxy->this_turn;
         proxy->this_turn = downstream->next_turn;
         downstream->h1.waits_for_turn = false;
-        pump(downstream);
+        h1_pump(downstream);
     }
 }
 
@@ -532,7 +529,7 @@ void h1_timeout(struct downstream *downstream, int kind)
     switch (kind) {
     case DOWNSTREAM_TIMER_IDLE:
         proxy_count_limit(proxy, proxy->draining ? PROXY_LIMIT_DRAIN : PROXY_LIMIT_IDLE);
-        stop(downstream, DOWNSTREAM_END_CLEAN);
+        h1_stop(downstream, DOWNSTREAM_END_CLEAN);
         break;
     case DOWNSTREAM_TIMER_HEAD:
         proxy_count_limit(proxy, PROXY_LIMIT_HEAD);
@@ -549,7 +546,7 @@ void h1_timeout(struct downstream *downstream, int kind)
                 h1->exchange,
                 &(struct http_refusal){.status = 408, .reason = "the body made no progress"});
         } else {
-            stop(downstream, DOWNSTREAM_END_CLEAN);
+            h1_stop(downstream, DOWNSTREAM_END_CLEAN);
         }
         break;
     }
@@ -577,149 +574,3 @@ void h1_end(struct downstream *downstream, const char *reason)
     buffer_clear(&h1->backlog);
     give_input(downstream);
 }
-
-/* ---- from the exchange ---- */
-
-static void on_body_wanted(struct exchange *exchange)
-{
-    struct downstream *downstream = exchange->owner;
-    struct h1 *h1 = &downstream->h1;
-    /* RFC 9110 section 10.1.1: "A server MAY omit sending a 100 (Continue) response if it has
-     * already received some or all of the content". */
-    bool nothing_came = h1->backlog.size == 0 && h1->input_size == h1->input_start;
-    if (!h1->body_wanted_sent && exchange->request.expect_continue &&
-        exchange->request.minor_version >= 1 && nothing_came) {
-        downstream_write(downstream, SPAN_LITERAL("HTTP/1.1 100 Continue\r\n\r\n"));
-    }
-    h1->body_wanted_sent = true;
-    pump(downstream);
-}
-
-/* There is one DPoP-Nonce in an answer, and it is the gate's. */
-static void drop_nonce(struct http_head *head)
-{
-    for (uint32_t i = 0; i < head->headers_count; i++) {
-        if (head->headers[i].field == HTTP_FIELD_DPOP_NONCE) {
-            head->headers[i].dropped = true;
-        }
-    }
-}
-
-static void write_head(struct downstream *downstream, struct http_head *head, bool keep_alive,
-                       struct span more)
-{
-    struct proxy *proxy = downstream->proxy;
-    struct exchange *exchange = downstream->h1.exchange;
-    struct http1_writer writer;
-    http1_writer_init(&writer, proxy->head_text, proxy->head_text_bytes);
-    http_mark_dropped(head, true);
-    if (more.size > 0) {
-        drop_nonce(head);
-    }
-    http1_write_response_head(&writer, head, exchange->request.minor_version, keep_alive);
-    http1_write(&writer, more);
-    http1_write_string(&writer, "\r\n");
-    if (writer.overflow) {
-        h1_end(downstream, "the answer's head does not fit");
-        stop(downstream, DOWNSTREAM_END_NOW);
-        return;
-    }
-    downstream_write(downstream, span_make(writer.data, writer.size));
-}
-
-static void on_informational(struct exchange *exchange, struct http_head *head)
-{
-    /* RFC 9110 section 15.2: "A server MUST NOT send a 1xx response to an HTTP/1.0 client." */
-    if (exchange->request.minor_version >= 1) {
-        write_head(exchange->owner, head, true, (struct span){0});
-    }
-}
-
-static void on_answer_head(struct exchange *exchange, struct http_head *head)
-{
-    struct downstream *downstream = exchange->owner;
-    struct h1 *h1 = &downstream->h1;
-    uint8_t minor_version = exchange->request.minor_version;
-    h1->framing = (uint8_t)http1_response_framing(head, minor_version);
-    /* An answer that overtakes the request's body ends the connection: where the next request
-     * begins could be anyone's guess for a client that stops sending. */
-    if (h1->framing == HTTP_BODY_UNTIL_CLOSE || !exchange->body_complete ||
-        downstream->proxy->draining) {
-        h1->close_after = true;
-    }
-    write_head(downstream, head, !h1->close_after,
-               span_make(exchange->success_fields, exchange->success_fields_size));
-}
-
-static void on_answer_body(struct exchange *exchange, struct span payload)
-{
-    struct downstream *downstream = exchange->owner;
-    if (downstream->h1.framing != HTTP_BODY_CHUNKED) {
-        downstream_write(downstream, payload);
-        return;
-    }
-    char prefix[18];
-    size_t size = http1_chunk_prefix(payload.size, prefix);
-    downstream_write(downstream, span_make(prefix, size));
-    downstream_write(downstream, payload);
-    downstream_write(downstream, SPAN_LITERAL("\r\n"));
-}
-
-static void on_answer_end(struct exchange *exchange)
-{
-    struct downstream *downstream = exchange->owner;
-    if (downstream->h1.framing == HTTP_BODY_CHUNKED) {
-        downstream_write(downstream, SPAN_LITERAL("0\r\n\r\n"));
-    }
-    request_over(downstream);
-}
-
-/* Whether the rest of a refused request's body may be read, to keep the connection. A client that
- * was going to wait for 100 Continue may send the body or not (RFC 9110 section 10.1.1): there is
- * no telling, so that connection ends. */
-static bool worth_discarding(const struct h1 *h1, const struct exchange *exchange)
-{
-    return h1->body.done ||
-           (h1->body.kind == HTTP_BODY_LENGTH && h1->body.left <= PROXY_DISCARD_BYTES_MAX &&
-            !exchange->request.expect_continue);
-}
-
-static void on_answer_made(struct exchange *exchange, const struct answer *answer)
-{
-    struct downstream *downstream = exchange->owner;
-    struct h1 *h1 = &downstream->h1;
-    if (answer->close || !worth_discarding(h1, exchange) || downstream->proxy->draining) {
-        h1->close_after = true;
-    }
-    char text[PROXY_ANSWER_BYTES_MAX];
-    struct http1_writer writer;
-    http1_writer_init(&writer, text, sizeof text);
-    bool head_request = exchange->has_head && span_equal_string(exchange->request.method, "HEAD");
-    answer_write_http1(&writer, answer, !h1->close_after, head_request);
-    assert(!writer.overflow); /* fixed words and at most AUTH_CHALLENGE_BYTES_MAX of challenge */
-    downstream_write(downstream, span_make(text, writer.size));
-    request_over(downstream);
-}
-
-static void on_answer_cut(struct exchange *exchange)
-{
-    struct downstream *downstream = exchange->owner;
-    downstream->h1.exchange = NULL;
-    stop(downstream, DOWNSTREAM_END_CUT);
-}
-
-static size_t on_answer_waiting(const struct exchange *exchange)
-{
-    return downstream_waiting(exchange->owner);
-}
-
-static const struct exchange_client client_ops = {
-    .body_wanted = on_body_wanted,
-    .informational = on_informational,
-    .answer_head = on_answer_head,
-    .answer_body = on_answer_body,
-    .answer_end = on_answer_end,
-    .answer_made = on_answer_made,
-    .answer_cut = on_answer_cut,
-    .answer_waiting = on_answer_waiting,
-};

@@ -58,13 +58,15 @@ static void write_hex(uint64_t value, char *out)
 
 void traceparent_begin(uint64_t *state, char out[TRACEPARENT_BYTES])
 {
+    static const char version[] = {'0', '0', '-'};
+    static const char flags[] = {'-', '0', '0'};
     uint64_t high = next_random(state);
     uint64_t low = next_random(state) | 1; /* neither id may be all zero */
     uint64_t span_id = next_random(state) | 1;
-    memcpy(out, "00-", 3);
+    memcpy(out, version, sizeof version);
     write_hex(high, out + 3);
     write_hex(low, out + 19);
     out[35] = '-';
     write_hex(span_id, out + 36);
-    memcpy(out + 52, "-00", 3);
+    memcpy(out + 52, flags, sizeof flags);
 }
