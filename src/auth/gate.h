@@ -53,6 +53,8 @@ struct auth_settings {
  * good for the whole second that iat + max_age + clock_skew names, one because the boot clock is in
  * whole seconds too, one for a clock that was set back by less than AUTH_CLOCK_STEP_NS. */
 uint64_t auth_replay_window_s(const struct auth_settings *settings);
+/* The part of it after a proof's iat, for replay_options.reach_s: max_age + clock_skew. */
+uint64_t auth_replay_reach_s(const struct auth_settings *settings);
 
 /* Shared by all workers and generations. Zero-initialise it, then set the three pointers. */
 struct auth_shared {
@@ -75,6 +77,14 @@ struct auth_shared {
  * proofs with an iat below `floor_s` (now + clock_skew, usually) pass only with a nonce minted
  * after this call. Never lowers the floor. Any thread. */
 void auth_raise_floor(struct auth_shared *shared, int64_t floor_s);
+
+/* Raises the floor above every proof that anyone who uses this memory can have accepted by now: iat
+ * is at most now + clock_skew, in whole seconds, and this second is not over. */
+void auth_raise_floor_to_now(struct auth_shared *shared, int64_t wall_s);
+
+/* The floor and the clock that `replay` has kept for us from the process before. Once, at start,
+ * before any worker. */
+void auth_take_over(struct auth_shared *shared);
 
 /* What the connection and the parser know about one request. Spans live until the check is done. */
 struct auth_request {

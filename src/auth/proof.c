@@ -149,10 +149,14 @@ static enum status check_uri(struct auth_worker *worker, const struct json_docum
 /* The boot second from which the proof can be forgotten. It is good to the end of the wall second
  * iat + max_age + skew; the wall clock may fall behind the boot clock by AUTH_CLOCK_STEP_NS before
  * anyone acts on it. */
-static uint64_t replay_expiry(const struct auth_settings *settings, int64_t iat_s,
+static uint64_t replay_expiry(const struct auth_worker *worker, int64_t iat_s,
                               const struct clock_now *now)
 {
-    int64_t seconds = iat_s + settings->max_age_s + settings->clock_skew_s + 1 - now->wall_s;
+    /* Whoever shares the memory, another process or another generation of the settings, may accept
+     * the proof for longer. */
+    int64_t reach_s = (int64_t)replay_reach_s(worker->shared->replay);
+    int64_t own_s = worker->settings->max_age_s + worker->settings->clock_skew_s;
+    int64_t seconds = iat_s + (reach_s > own_s ? reach_s : own_s) + 1 - now->wall_s;
     uint64_t left_ns = (uint64_t)seconds * SECOND_NS - now->wall_ns % SECOND_NS;
     return (now->boot_ns + left_ns + AUTH_CLOCK_STEP_NS + SECOND_NS - 1) / SECOND_NS;
 }
@@ -195,7 +199,7 @@ static enum status check_payload(struct auth_worker *worker, const struct auth_r
     work->replay_key = replay_key_hash(worker->shared->replay, work->key->thumbprint, &canonical,
                                        &request->method, &jti);
     replay_prefetch(worker->shared->replay, work->replay_key);
-    work->replay_expires_boot_s = replay_expiry(worker->settings, iat_s, now);
+    work->replay_expires_boot_s = replay_expiry(worker, iat_s, now);
     return STATUS_OK;
 }
 

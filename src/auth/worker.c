@@ -22,9 +22,18 @@ uint64_t auth_replay_window_s(const struct auth_settings *settings)
     return (uint64_t)(settings->max_age_s + 2 * settings->clock_skew_s + 3);
 }
 
+uint64_t auth_replay_reach_s(const struct auth_settings *settings)
+{
+    return (uint64_t)(settings->max_age_s + settings->clock_skew_s);
+}
+
 void auth_raise_floor(struct auth_shared *shared, int64_t floor_s)
 {
-    /* First a new salt, then the floor (release, paired with the acquire in proof.c): who sees the
+    /* Kept first: a process killed in between leaves it to the next one. */
+    if (shared->replay != NULL) {
+        replay_keep_floor(shared->replay, floor_s);
+    }
+    /* Then a new salt, then the floor (release, paired with the acquire in proof.c): who sees the
      * floor sees the salt, and so takes no nonce from before. Also when the floor is higher
      * already: what was minted since the last raise belongs to the memory that has now been lost.
      */
@@ -36,6 +45,19 @@ void auth_raise_floor(struct auth_shared *shared, int64_t floor_s)
            !atomic_compare_exchange_weak_explicit(&shared->floor_s, &old, floor_s,
                                                   memory_order_release, memory_order_relaxed)) {
     }
+}
+
+void auth_raise_floor_to_now(struct auth_shared *shared, int64_t wall_s)
+{
+    auth_raise_floor(shared, wall_s + (int64_t)replay_ahead_s(shared->replay) + 1);
+}
+
+void auth_take_over(struct auth_shared *shared)
+{
+    atomic_store_explicit(&shared->floor_s, replay_kept_floor_s(shared->replay),
+                          memory_order_relaxed);
+    atomic_store_explicit(&shared->clock_offset_ns, replay_kept_clock_offset_ns(shared->replay),
+                          memory_order_relaxed);
 }
 
 /* A wall clock set back would make used proofs acceptable again whose entries have expired on the
@@ -56,8 +78,10 @@ static void watch_clock(struct auth_worker *worker, const struct clock_now *now)
     } else if (highest != 0 && offset < highest) {
         return;
     }
-    atomic_compare_exchange_strong_explicit(&shared->clock_offset_ns, &highest, offset,
-                                            memory_order_relaxed, memory_order_relaxed);
+    if (atomic_compare_exchange_strong_explicit(&shared->clock_offset_ns, &highest, offset,
+                                                memory_order_relaxed, memory_order_relaxed)) {
+        replay_keep_clock_offset(shared->replay, offset);
+    }
 }
 
 /* Parsers and scratch for texts of the settings' size. false: memory failed, what was there is
@@ -340,11 +364,18 @@ static enum status finish(struct auth_worker *worker, const struct clock_now *no
         if (work->replay_expires_boot_s <= now_boot_s) {
             return deny_unremembered(check, STATUS_EXPIRED);
         }
-        enum status status = replay_insert(worker->shared->replay, work->replay_key, now_boot_s,
+        struct replay_cache *replay = worker->shared->replay;
+        uint64_t client = replay_client_hash(replay, &work->token->issuer, &work->token->client_id);
+        if (replay_admit(replay, client, now_boot_s) != STATUS_OK) {
+            return auth_deny(check, AUTH_DENIAL_REPLAY_SHARE,
+                             "the replay cache is nearly full, this client's share is used up");
+        }
+        enum status status = replay_insert(replay, work->replay_key, now_boot_s,
                                            work->replay_expires_boot_s);
         if (status != STATUS_OK) {
             return deny_unremembered(check, status);
         }
+        replay_account(replay, client, now_boot_s);
         counter_add(&worker->replay_inserts, 1);
         proof_key_insert(&worker->keys, work->key);
         memcpy(check->identity.jkt, work->key->thumbprint_text, sizeof(check->identity.jkt));

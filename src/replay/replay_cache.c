@@ -1,31 +1,14 @@
-#include "replay/replay_cache.h"
-#include "replay/table.h"
+#include "replay/cache.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 
-/* The state of a stream lives on the stack, which takes its definition. */
-#define XXH_STATIC_LINKING_ONLY
-#include <xxhash.h>
-
-#define SECRET_BYTES        192  /* XXH3 takes at least 136 */
-#define SHORT_FIELDS_BYTES  1024 /* hashed in one call; longer ones as a stream */
-#define COUNTED_BUCKETS_MAX 8192
-
-struct replay_cache {
-    struct table table;
-    uint64_t capacity;
-    uint64_t window_s_max;
-    uint64_t (*clock_boot_s)(void *context);
-    void *clock_context;
-    size_t bytes;
-    uint8_t secret[SECRET_BYTES];
-};
+#define COUNTED_BUCKETS_MAX 8192 /* for the metrics */
+#define SAMPLED_BUCKETS_MAX 256  /* once a second, by a request: 2,048 slots, 1 % */
 
 static uint64_t system_boot_s(void *context)
 {
@@ -36,54 +19,132 @@ static uint64_t system_boot_s(void *context)
 }
 
 /* All of it now: a page that cannot be had is found out at start, not by a request. */
-static enum status take_memory(struct replay_cache *cache, char *error, size_t error_size)
+static enum status take_memory(struct replay_cache *cache, const struct replay_identity *identity,
+                               char *error, size_t error_size)
 {
-    cache->bytes = cache->table.buckets * TABLE_BUCKET_BYTES;
+    cache->bytes = REPLAY_HEADER_BYTES + identity->buckets * TABLE_BUCKET_BYTES;
     void *memory = mmap(NULL, cache->bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (memory == MAP_FAILED) {
         snprintf(error, error_size, "replay.capacity: %zu bytes cannot be had: %m", cache->bytes);
         return STATUS_NO_MEMORY;
     }
-    cache->table.slots = memory;
+    cache->header = memory;
+    cache->header->identity = *identity;
+    error[0] = '\0';
     return STATUS_OK;
+}
+
+static enum status take_file(struct replay_cache *cache, const struct replay_options *options,
+                             const struct replay_identity *identity, char *error, size_t error_size)
+{
+    enum status status = replay_file_open(options->path, identity,
+                                          cache->clock_boot_s(cache->clock_context), &cache->file,
+                                          error, error_size);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    cache->header = cache->file.memory;
+    cache->bytes = cache->file.bytes;
+    if (guard_add(cache->header, cache->bytes, &cache->lost) != STATUS_OK) {
+        snprintf(error, error_size, "replay.path: no guard against a truncated file: %m");
+        replay_file_close(&cache->file);
+        return STATUS_SYSTEM;
+    }
+    return STATUS_OK;
+}
+
+/* Raises `value`; what it was. */
+static uint64_t raise_to(_Atomic uint64_t *value, uint64_t to)
+{
+    uint64_t old = atomic_load_explicit(value, memory_order_relaxed);
+    while (old < to && !atomic_compare_exchange_weak_explicit(value, &old, to, memory_order_relaxed,
+                                                              memory_order_relaxed)) {
+    }
+    return old;
+}
+
+static void raise_signed_to(_Atomic int64_t *value, int64_t to)
+{
+    int64_t old = atomic_load_explicit(value, memory_order_relaxed);
+    while (old < to && !atomic_compare_exchange_weak_explicit(value, &old, to, memory_order_relaxed,
+                                                              memory_order_relaxed)) {
+    }
+}
+
+bool replay_widen(struct replay_cache *cache, uint64_t window_s_max, uint64_t reach_s)
+{
+    struct replay_shared *shared = &cache->header->shared;
+    uint64_t reach = reach_s != 0 ? reach_s : window_s_max;
+    assert(reach <= window_s_max);
+    bool grew = raise_to(&shared->reach_s, reach) < reach;
+    raise_to(&shared->ahead_s, window_s_max - reach);
+    raise_to(&shared->window_s_ever, replay_reach_s(cache) + replay_ahead_s(cache));
+    return grew;
+}
+
+/* The reach of those before us is what their entries were made for; ours, from now on, if nobody
+ * else has the file. */
+static enum replay_memory set_window(struct replay_cache *cache,
+                                     const struct replay_options *options)
+{
+    struct replay_shared *shared = &cache->header->shared;
+    bool fresh = !cache->file.found;
+    uint64_t before_s = atomic_load_explicit(&shared->reach_s, memory_order_relaxed);
+    uint64_t reach_s = options->reach_s != 0 ? options->reach_s : options->window_s_max;
+    bool grew = replay_widen(cache, options->window_s_max, options->reach_s);
+    if (!fresh && cache->file.alone && !grew) {
+        atomic_store_explicit(&shared->reach_s, reach_s, memory_order_relaxed);
+    }
+    return fresh ? REPLAY_FRESH : reach_s > before_s ? REPLAY_SHORTER : REPLAY_SURVIVED;
 }
 
 enum status replay_cache_new(const struct replay_options *options, struct replay_cache **out,
                              int *survived, char *error, size_t error_size)
 {
-    *survived = 0;
-    uint64_t buckets = table_buckets_for(options->capacity);
+    *survived = REPLAY_FRESH;
+    struct replay_identity identity = {
+        .magic = REPLAY_MAGIC,
+        .version = REPLAY_VERSION,
+        .slot_bytes = sizeof(struct slot),
+        .buckets = table_buckets_for(options->capacity),
+        .capacity = options->capacity,
+    };
     if (options->capacity == 0 || options->capacity > TABLE_BUCKETS_MAX ||
-        buckets > TABLE_BUCKETS_MAX) {
+        identity.buckets > TABLE_BUCKETS_MAX) {
         snprintf(error, error_size, "replay.capacity: must be from 1 to %llu",
                  (unsigned long long)TABLE_BUCKETS_MAX);
         return STATUS_TOO_LARGE;
     }
-    if (options->path != NULL && options->path[0] != '\0') {
-        snprintf(error, error_size, "replay.path: not supported by this version yet; leave it out");
-        return STATUS_UNSUPPORTED;
-    }
-    struct replay_cache *cache = calloc(1, sizeof *cache);
+    struct replay_cache *cache = aligned_alloc(_Alignof(struct replay_cache), sizeof *cache);
     if (cache == NULL) {
         snprintf(error, error_size, "out of memory");
         return STATUS_NO_MEMORY;
     }
-    cache->table.buckets = buckets;
-    cache->capacity = options->capacity;
-    cache->window_s_max = options->window_s_max;
+    memset(cache, 0, sizeof *cache);
+    cache->file.descriptor = -1;
     cache->clock_boot_s = options->clock_boot_s != NULL ? options->clock_boot_s : system_boot_s;
     cache->clock_context = options->clock_context;
-    if (getrandom(cache->secret, sizeof cache->secret, 0) != (ssize_t)sizeof cache->secret) {
+    enum status status = STATUS_OK;
+    if (getrandom(identity.secret, sizeof identity.secret, 0) != (ssize_t)sizeof identity.secret) {
         snprintf(error, error_size, "getrandom: %m");
-        free(cache);
-        return STATUS_SYSTEM;
+        status = STATUS_SYSTEM;
+    } else if (options->path != NULL && options->path[0] != '\0') {
+        status = take_file(cache, options, &identity, error, error_size);
+    } else {
+        status = take_memory(cache, &identity, error, error_size);
     }
-    enum status status = take_memory(cache, error, error_size);
     if (status != STATUS_OK) {
         free(cache);
         return status;
     }
+    /* Copies: nobody who writes into the file moves our bounds, and hashing stays in the cache. */
+    cache->table.slots = (void *)((char *)cache->header + REPLAY_HEADER_BYTES);
+    cache->table.buckets = (cache->bytes - REPLAY_HEADER_BYTES) / TABLE_BUCKET_BYTES;
+    cache->capacity = cache->header->identity.capacity;
+    memcpy(cache->secret, cache->header->identity.secret, sizeof cache->secret);
+    share_init(&cache->share, cache->capacity);
+    *survived = (int)set_window(cache, options);
     *out = cache;
     return STATUS_OK;
 }
@@ -93,54 +154,44 @@ void replay_cache_free(struct replay_cache *cache)
     if (cache == NULL) {
         return;
     }
-    munmap(cache->table.slots, cache->bytes);
+    if (cache->file.descriptor >= 0) {
+        guard_remove(cache->header);
+        replay_file_close(&cache->file);
+    } else {
+        munmap(cache->header, cache->bytes);
+    }
+    explicit_bzero(cache->secret, sizeof cache->secret);
     free(cache);
 }
 
-/* The length goes before the bytes, so that no two lists of fields make the same bytes. */
-static size_t put_field(uint8_t *out, struct span field)
+uint64_t replay_reach_s(const struct replay_cache *cache)
 {
-    uint32_t size = (uint32_t)field.size;
-    memcpy(out, &size, sizeof size);
-    memcpy(out + sizeof size, field.data, field.size);
-    return sizeof size + field.size;
+    return atomic_load_explicit(&cache->header->shared.reach_s, memory_order_relaxed);
 }
 
-static XXH128_hash_t hash_short(const struct replay_cache *cache, const struct span fields[4])
+uint64_t replay_ahead_s(const struct replay_cache *cache)
 {
-    uint8_t bytes[SHORT_FIELDS_BYTES];
-    size_t size = 0;
-    for (int i = 0; i < 4; i++) {
-        size += put_field(bytes + size, fields[i]);
-    }
-    return XXH3_128bits_withSecret(bytes, size, cache->secret, sizeof cache->secret);
+    return atomic_load_explicit(&cache->header->shared.ahead_s, memory_order_relaxed);
 }
 
-static XXH128_hash_t hash_long(const struct replay_cache *cache, const struct span fields[4])
+int64_t replay_kept_floor_s(const struct replay_cache *cache)
 {
-    XXH3_state_t state;
-    XXH3_INITSTATE(&state);
-    XXH3_128bits_reset_withSecret(&state, cache->secret, sizeof cache->secret);
-    for (int i = 0; i < 4; i++) {
-        uint32_t size = (uint32_t)fields[i].size;
-        XXH3_128bits_update(&state, &size, sizeof size);
-        XXH3_128bits_update(&state, fields[i].data, fields[i].size);
-    }
-    return XXH3_128bits_digest(&state);
+    return atomic_load_explicit(&cache->header->shared.floor_s, memory_order_relaxed);
 }
 
-struct replay_key replay_key_hash(const struct replay_cache *cache, const uint8_t jkt[32],
-                                  const struct span *htu, const struct span *htm,
-                                  const struct span *jti)
+void replay_keep_floor(struct replay_cache *cache, int64_t floor_s)
 {
-    const struct span fields[4] = {span_make(jkt, 32), *htu, *htm, *jti};
-    size_t size = 0;
-    for (int i = 0; i < 4; i++) {
-        size += sizeof(uint32_t) + fields[i].size;
-    }
-    XXH128_hash_t hash = size <= SHORT_FIELDS_BYTES ? hash_short(cache, fields)
-                                                    : hash_long(cache, fields);
-    return (struct replay_key){.low = hash.low64, .high = hash.high64};
+    raise_signed_to(&cache->header->shared.floor_s, floor_s);
+}
+
+int64_t replay_kept_clock_offset_ns(const struct replay_cache *cache)
+{
+    return atomic_load_explicit(&cache->header->shared.clock_offset_ns, memory_order_relaxed);
+}
+
+void replay_keep_clock_offset(struct replay_cache *cache, int64_t offset_ns)
+{
+    atomic_store_explicit(&cache->header->shared.clock_offset_ns, offset_ns, memory_order_relaxed);
 }
 
 void replay_prefetch(const struct replay_cache *cache, struct replay_key key)
@@ -148,14 +199,36 @@ void replay_prefetch(const struct replay_cache *cache, struct replay_key key)
     table_prefetch(&cache->table, key);
 }
 
+/* Also after the access: the flag is set before the range becomes readable again (guard.h), so who
+ * does not see it has been at the file. */
+static bool is_lost(const struct replay_cache *cache)
+{
+    return atomic_load_explicit(&cache->lost, memory_order_acquire);
+}
+
+/* At least 1, also when the header was lost between two looks at it: it is divided by. */
+static uint64_t window_s(const struct replay_cache *cache)
+{
+    uint64_t window = replay_reach_s(cache) + replay_ahead_s(cache);
+    return window > 0 ? window : 1;
+}
+
 enum status replay_insert(struct replay_cache *cache, struct replay_key key, uint64_t now_boot_s,
                           uint64_t expires_boot_s)
 {
-    if (expires_boot_s <= now_boot_s || expires_boot_s - now_boot_s > cache->window_s_max ||
-        expires_boot_s > SLOT_EXPIRY_MAX) {
+    uint64_t window = window_s(cache);
+    if (is_lost(cache)) {
+        return STATUS_SYSTEM;
+    }
+    if (expires_boot_s <= now_boot_s || expires_boot_s - now_boot_s > window ||
+        expires_boot_s >= SLOT_EXPIRY_MAX) {
         return STATUS_DENIED;
     }
-    enum status status = table_insert(&cache->table, key, now_boot_s, expires_boot_s);
+    enum status status = table_insert(&cache->table, key, now_boot_s,
+                                      expires_boot_s + REPLAY_SLACK_S);
+    if (is_lost(cache)) {
+        return STATUS_SYSTEM;
+    }
     if (status != STATUS_OK) {
         return status;
     }
@@ -163,6 +236,23 @@ enum status replay_insert(struct replay_cache *cache, struct replay_key key, uin
      * key could have expired and made room before it looked. The clock, read after looking, rules
      * that out: until it reaches `expires` no entry of this key has been reused. */
     return cache->clock_boot_s(cache->clock_context) < expires_boot_s ? STATUS_OK : STATUS_EXPIRED;
+}
+
+enum status replay_admit(struct replay_cache *cache, uint64_t client, uint64_t now_boot_s)
+{
+    if (share_sample_is_due(&cache->share, now_boot_s)) {
+        share_sampled(&cache->share,
+                      table_count_live(&cache->table, now_boot_s, SAMPLED_BUCKETS_MAX));
+        if (cache->file.descriptor >= 0 && !replay_file_is_whole(&cache->file)) {
+            atomic_store_explicit(&cache->lost, true, memory_order_release);
+        }
+    }
+    return share_admit(&cache->share, client, now_boot_s, window_s(cache));
+}
+
+void replay_account(struct replay_cache *cache, uint64_t client, uint64_t now_boot_s)
+{
+    share_account(&cache->share, client, now_boot_s, window_s(cache));
 }
 
 void replay_read_counters(const struct replay_cache *cache, uint64_t now_boot_s,

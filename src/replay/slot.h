@@ -6,8 +6,9 @@
  *         [3:0]   state
  *   high  the key's high word
  *
- * With the bucket, which the key's other 32 bits choose, 96 stored bits stand for all 128. Zero is
- * the empty slot: its expiry has passed at any time. */
+ * Two keys are one to the table if these 96 bits and a bucket are: a proof is refused wrongly with
+ * a chance below 2^-92. Zero is the empty slot: its expiry has passed at any time. The states, and
+ * who may change which: README.md. */
 #ifndef POPGATE_REPLAY_SLOT_H
 #define POPGATE_REPLAY_SLOT_H
 
@@ -18,6 +19,7 @@
 enum slot_state {
     SLOT_TENTATIVE = 1, /* placed; its owner has not yet looked for a twin */
     SLOT_COMMITTED = 2, /* its owner was told STATUS_OK */
+    SLOT_BEATEN = 3,    /* was tentative; a twin at an earlier place decided that it goes */
 };
 
 #define SLOT_EXPIRY_BITS 28
@@ -51,9 +53,15 @@ static inline bool slot_is_live(struct slot_value value, uint64_t now_boot_s)
     return now_boot_s < slot_expiry(value);
 }
 
-static inline bool slot_is_committed(struct slot_value value)
+static inline enum slot_state slot_state(struct slot_value value)
 {
-    return (value.low & 15) == SLOT_COMMITTED;
+    return (enum slot_state)(value.low & 15);
+}
+
+static inline struct slot_value slot_with_state(struct slot_value value, enum slot_state state)
+{
+    value.low = (value.low & ~UINT64_C(15)) | (uint64_t)state;
+    return value;
 }
 
 static inline bool slot_holds(struct slot_value value, struct replay_key key)

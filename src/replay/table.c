@@ -5,11 +5,16 @@
  *   3. looks at all of them again for a twin, which another thread may have placed between its own
  *      steps 1 and 2, and settles who stays:
  *        a committed twin stays, and so does a tentative one at an earlier place: this one goes;
- *        a tentative one at a later place is taken away, so that its owner's commit fails;
- *   4. commits. That fails only if a twin at an earlier place took this one away.
+ *        a tentative one at a later place is marked beaten, so that its owner's commit fails;
+ *        a beaten one has lost already;
+ *   4. commits. That fails only if a twin at an earlier place has marked it beaten.
+ * Until its expiry a slot is freed by its own insert alone: a beaten one stays where it is. Were it
+ * freed by the one that beat it, a third insert of the same key could place the same bits there,
+ * and the beaten one would commit those.
  * At most one: two that both commit would each have looked after placing, so the later of the two
  * to place saw the other. At least one: whoever goes leaves behind one that is committed or stands
- * earlier, and an order of 16 places has a first. */
+ * earlier, and an order of 16 places has a first. README.md has the long form, and
+ * tests/models/slot.pml the check of every interleaving. */
 #include "replay/table.h"
 
 #define PLACES (2 * TABLE_BUCKET_SLOTS)
@@ -81,6 +86,16 @@ static void look(const struct places *places, struct replay_key key, uint64_t no
     }
 }
 
+/* Gives the place back. It is tentative or, if a twin was here meanwhile, beaten; if neither, its
+ * time is over and it was taken by another key: nothing to give back. */
+static enum status leave(struct slot *own, struct slot_value mine)
+{
+    if (!slot_replace(own, mine, empty)) {
+        (void)slot_replace(own, slot_with_state(mine, SLOT_BEATEN), empty);
+    }
+    return STATUS_EXISTS;
+}
+
 /* Step 3 and 4 for the entry that stands, as `mine`, at place `index`. */
 static enum status settle(const struct places *places, struct replay_key key, uint64_t now_boot_s,
                           unsigned index, struct slot_value mine)
@@ -94,21 +109,19 @@ static enum status settle(const struct places *places, struct replay_key key, ui
         struct slot_value value = slot_load(slot);
         /* The loop ends: each failed exchange means that slot changed, and a twin is placed there
          * anew only by a thread that had looked before this one placed. */
-        while (slot_holds(value, key) && slot_is_live(value, now_boot_s)) {
-            if (slot_is_committed(value) || other < index) {
-                /* If this fails a twin has taken it away already: the answer is the same. */
-                (void)slot_replace(own, mine, empty);
-                return STATUS_EXISTS;
+        while (slot_holds(value, key) && slot_is_live(value, now_boot_s) &&
+               slot_state(value) != SLOT_BEATEN) {
+            if (slot_state(value) == SLOT_COMMITTED || other < index) {
+                return leave(own, mine);
             }
-            if (slot_replace(slot, value, empty)) {
+            if (slot_replace(slot, value, slot_with_state(value, SLOT_BEATEN))) {
                 break;
             }
             value = slot_load(slot);
         }
     }
-    struct slot_value committed = mine;
-    committed.low ^= (uint64_t)(SLOT_TENTATIVE ^ SLOT_COMMITTED);
-    return slot_replace(own, mine, committed) ? STATUS_OK : STATUS_EXISTS;
+    return slot_replace(own, mine, slot_with_state(mine, SLOT_COMMITTED)) ? STATUS_OK
+                                                                          : leave(own, mine);
 }
 
 enum status table_insert(const struct table *table, struct replay_key key, uint64_t now_boot_s,

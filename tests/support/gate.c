@@ -68,6 +68,7 @@ void gate_open(struct gate *gate, enum signature_algorithm issuer_algorithm)
     int survived = 0;
     struct replay_options replay = {
         .capacity = 4096,
+        .reach_s = 65,
         .window_s_max = 300, /* room for tests that widen the window */
         .clock_boot_s = boot_s,
         .clock_context = gate,
