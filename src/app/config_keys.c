@@ -19,8 +19,7 @@ static const struct config_choice tls_versions[] = {{"1.3", 3}, {"1.2", 2}, {0}}
 static const struct config_choice modes[] = {
     {"enforce", AUTH_ENFORCE}, {"shadow", AUTH_SHADOW}, {"off", AUTH_OFF}, {0}};
 static const struct config_choice nonces[] = {{"off", false}, {"required", true}, {0}};
-static const struct config_choice nonce_scopes[] = {
-    {"instance", false}, {"shared", true, .later = true}, {0}};
+static const struct config_choice nonce_scopes[] = {{"instance", false}, {"shared", true}, {0}};
 static const struct config_choice cold_starts[] = {{"challenge", false}, {"accept", true}, {0}};
 static const struct config_choice redis_failures[] = {{"deny", false}, {"local", true}, {0}};
 static const struct config_choice log_formats[] = {{"json", LOG_JSON}, {"text", LOG_TEXT}, {0}};
@@ -110,15 +109,14 @@ const struct config_key config_keys[] = {
     {"dpop.nonce_scope", CONFIG_CHOICE, AT(dpop.nonce_shared), .choices = nonce_scopes,
      .value = "instance", .help = "instance | shared, with nonce_key_file."},
     {"dpop.nonce_key_file", CONFIG_STRING, AT(dpop.nonce_key_file), .maximum = 4095, .value = "",
-     .want = "a path", .later = true,
-     .help = "32 bytes that all replicas share, for nonce_scope: shared."},
+     .want = "a path", .help = "32 bytes that all replicas share, for nonce_scope: shared."},
 
     {"replay", CONFIG_SECTION, .help = "The memory of used proofs."},
     {"replay.capacity", CONFIG_INTEGER, AT(replay.capacity), .minimum = 1, .maximum = 1ull << 32,
      .value = "1048576", .want = "1048576",
      .help = "Proofs remembered, each for max_age + 2 * clock_skew. Full answers 503."},
-    {"replay.path", CONFIG_STRING, AT(replay.path), .maximum = 4095, .value = "", .later = true,
-     .want = "a path", .help = "A file: the memory survives the process."},
+    {"replay.path", CONFIG_STRING, AT(replay.path), .maximum = 4095, .value = "", .want = "a path",
+     .help = "A file, best on tmpfs (/run/popgate/replay): the memory survives the process."},
     {"replay.cold_start", CONFIG_CHOICE, AT(replay.cold_start_accept), .choices = cold_starts,
      .value = "challenge",
      .help = "challenge | accept: what meets proofs from before a start without memory. accept is\n"

@@ -21,6 +21,8 @@
  */
 #define DESCRIPTORS_RESERVED   16
 #define DESCRIPTORS_PER_WORKER 8
+/* Requests a second that a worker may well be asked for: start warns about less room than that. */
+#define REPLAY_RATE_PER_WORKER 500
 /* Each client connection may need one to the service. */
 #define DESCRIPTORS_PER_CONNECTION 2
 
@@ -67,46 +69,90 @@ static enum status check_start(const struct gate_process *gate)
     return status;
 }
 
+static const char *memory_text(const struct config *config, int survived)
+{
+    switch ((enum replay_memory)survived) {
+    case REPLAY_SURVIVED:
+        return "earlier proofs are remembered";
+    case REPLAY_SHORTER:
+        return "earlier proofs were remembered for a shorter time: older ones are challenged with "
+               "use_dpop_nonce";
+    case REPLAY_FRESH:
+        break;
+    }
+    return config->replay.cold_start_accept
+               ? "no earlier memory, and cold_start is accept: proofs from before the start may "
+                 "replay once"
+               : "no earlier memory: older proofs are challenged with use_dpop_nonce";
+}
+
+/* What the memory holds, in numbers a person can compare with what is expected of it. */
+static void log_replay(const struct gate_process *gate, const char *memory)
+{
+    struct replay_counters counters;
+    struct replay_cache *replay = gate->auth_shared.replay;
+    replay_read_counters(replay, clock_read().boot_ns / 1000000000u, &counters);
+    uint64_t window_s = replay_reach_s(replay) + replay_ahead_s(replay);
+    uint64_t rate = counters.capacity / window_s;
+    log_message(gate->log, LOG_INFO, "start",
+                "replay cache: %llu proofs in %llu bytes, for %llu s, sustain %llu a second; %s",
+                (unsigned long long)counters.capacity, (unsigned long long)counters.bytes,
+                (unsigned long long)window_s, (unsigned long long)rate, memory);
+    uint64_t configured = gate->generation->config->replay.capacity;
+    if (counters.capacity != configured) {
+        log_message(gate->log, LOG_WARN, "start",
+                    "replay.capacity is %llu, but another process uses the file, made for %llu: "
+                    "that stands until both have ended",
+                    (unsigned long long)configured, (unsigned long long)counters.capacity);
+    }
+    uint64_t expected = (uint64_t)REPLAY_RATE_PER_WORKER * gate->workers_count;
+    if (rate < expected) {
+        log_message(gate->log, LOG_WARN, "start",
+                    "replay.capacity %llu sustains %llu requests a second for %llu s; %u worker%s "
+                    "can be asked for %llu, which takes %llu: beyond it requests get 429 and 503",
+                    (unsigned long long)counters.capacity, (unsigned long long)rate,
+                    (unsigned long long)window_s, gate->workers_count,
+                    gate->workers_count == 1 ? "" : "s", (unsigned long long)expected,
+                    (unsigned long long)(expected * window_s));
+    }
+}
+
 static enum status make_replay_cache(struct gate_process *gate)
 {
     const struct config *config = gate->generation->config;
     const struct auth_settings *auth = &gate->generation->auth;
-    gate->replay_window_s_max = auth_replay_window_s(auth);
     struct replay_options options = {
         .capacity = config->replay.capacity,
-        .window_s_max = gate->replay_window_s_max,
-        .path = config->replay.path != NULL && config->replay.path[0] != '\0' ? config->replay.path
-                                                                              : NULL,
+        .window_s_max = auth_replay_window_s(auth),
+        .reach_s = auth_replay_reach_s(auth),
+        .path = config->replay.path[0] != '\0' ? config->replay.path : NULL,
     };
     int survived = 0;
-    char error[512] = "";
-    if (replay_cache_new(&options, &gate->auth_shared.replay, &survived, error, sizeof error) !=
+    char text[512] = "";
+    if (replay_cache_new(&options, &gate->auth_shared.replay, &survived, text, sizeof text) !=
         STATUS_OK) {
-        fprintf(stderr, "popgate: replay: %s\n", error);
+        fprintf(stderr, "popgate: replay: %s\n", text);
         return STATUS_FAILED;
     }
-    if (!survived && !config->replay.cold_start_accept) {
-        auth_raise_floor(&gate->auth_shared, clock_read().wall_s + auth->clock_skew_s);
+    auth_take_over(&gate->auth_shared);
+    if (survived == REPLAY_SHORTER ||
+        (survived == REPLAY_FRESH && !config->replay.cold_start_accept)) {
+        auth_raise_floor_to_now(&gate->auth_shared, clock_read().wall_s);
     }
-    log_message(gate->log, LOG_INFO, "start",
-                "replay cache: %llu proofs for %llu s sustain %llu a second; %s",
-                (unsigned long long)options.capacity, (unsigned long long)options.window_s_max,
-                (unsigned long long)(options.capacity / options.window_s_max),
-                survived ? "an earlier process's memory was taken over"
-                : config->replay.cold_start_accept
-                    ? "no earlier memory, and cold_start is accept: proofs from before the start "
-                      "may replay once"
-                    : "no earlier memory: older proofs are challenged with use_dpop_nonce");
+    if (text[0] != '\0') {
+        log_message(gate->log, survived == REPLAY_FRESH ? LOG_WARN : LOG_INFO, "start",
+                    "replay.path: %s", text);
+    }
+    log_replay(gate, memory_text(config, survived));
     return STATUS_OK;
 }
 
 static enum status make_shared(struct gate_process *gate)
 {
     const struct config *config = gate->generation->config;
-    gate->auth_shared.nonces = nonce_issuer_new(NULL, NONCE_INSTANCE);
-    if (config->dpop.nonce_shared) {
-        return say("dpop.nonce_scope: shared is not built yet: write instance");
-    }
+    bool shared = config->dpop.nonce_shared;
+    gate->auth_shared.nonces = nonce_issuer_new(shared ? gate->generation->nonce_key : NULL,
+                                                shared ? NONCE_SHARED : NONCE_INSTANCE);
     if (config->replay.redis != NULL && config->replay.redis[0] != '\0') {
         return say("replay.redis is not built yet: leave it empty");
     }
@@ -314,10 +360,6 @@ static bool reloadable(const struct gate_process *gate, const struct generation 
     const struct config *new = next->config;
     size_t before = errors->count;
     config_check_reload(gate->generation->config, new, errors);
-    if (auth_replay_window_s(&next->auth) > gate->replay_window_s_max) {
-        config_complain(new, "dpop.max_age", errors,
-                        "the replay cache was made for a shorter window: takes a restart");
-    }
     return errors->count == before;
 }
 
@@ -344,11 +386,15 @@ static bool wait_for_workers(const struct gate_process *gate, uint64_t number)
 
 static void switch_to(struct gate_process *gate, struct generation *next)
 {
-    const struct auth_settings *old = &gate->generation->auth;
-    const struct auth_settings *new = &next->auth;
-    if (new->max_age_s + new->clock_skew_s > old->max_age_s + old->clock_skew_s) {
-        /* Proofs that the shorter window has already forgotten must not come back. */
-        auth_raise_floor(&gate->auth_shared, clock_read().wall_s + new->clock_skew_s);
+    /* Proofs that the shorter window has already forgotten must not come back. Before the workers
+     * switch, for the first of them; and after, for what those accepted that switched later. */
+    bool longer = replay_widen(gate->auth_shared.replay, auth_replay_window_s(&next->auth),
+                               auth_replay_reach_s(&next->auth));
+    if (longer) {
+        auth_raise_floor_to_now(&gate->auth_shared, clock_read().wall_s);
+    }
+    if (next->config->dpop.nonce_shared) {
+        nonce_issuer_use_key(gate->auth_shared.nonces, next->nonce_key, clock_read().wall_s);
     }
     for (uint32_t i = 0; i < gate->workers_count; i++) {
         worker_configure(&gate->workers[i], next);
@@ -361,6 +407,12 @@ static void switch_to(struct gate_process *gate, struct generation *next)
         log_message(gate->log, LOG_WARN, "reload",
                     "a worker has not taken generation %llu yet: the one before is kept in memory",
                     (unsigned long long)next->number);
+    }
+    if (longer) {
+        auth_raise_floor_to_now(&gate->auth_shared, clock_read().wall_s);
+        log_message(gate->log, LOG_INFO, "reload",
+                    "proofs are good for longer than they were remembered: older ones are "
+                    "challenged with use_dpop_nonce");
     }
     log_set_level(gate->log, next->config->log_level);
     show_generation(gate);

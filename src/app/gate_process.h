@@ -20,8 +20,7 @@ struct gate_process {
     struct tls_ticket_keys *ticket_keys;
     struct generation *generation; /* the one in force; the main thread's */
     struct auth_shared auth_shared;
-    uint64_t replay_window_s_max; /* what the cache was made for */
-    uint64_t descriptors;         /* the limit in force */
+    uint64_t descriptors; /* the limit in force */
 
     struct worker workers[GATE_WORKERS_MAX];
     uint32_t workers_count;   /* with listeners and a lock */

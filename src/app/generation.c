@@ -112,6 +112,35 @@ static enum status load_issuers(struct generation *generation, struct config_err
     return status;
 }
 
+/* Exactly the bytes: no text, no line end, so that no two replicas read one file as two keys. */
+static enum status load_nonce_key(struct generation *generation, struct config_errors *errors)
+{
+    const struct config *config = generation->config;
+    if (!config->dpop.nonce_shared) {
+        return STATUS_OK;
+    }
+    char *text = NULL;
+    size_t size = 0;
+    char error[256];
+    enum status status = file_read(config->dpop.nonce_key_file, sizeof generation->nonce_key, &text,
+                                   &size, error, sizeof error);
+    if (status != STATUS_OK) {
+        config_complain(config, "dpop.nonce_key_file", errors, "%s", error);
+        return status;
+    }
+    if (size == sizeof generation->nonce_key) {
+        memcpy(generation->nonce_key, text, size);
+    } else {
+        config_complain(config, "dpop.nonce_key_file", errors,
+                        "%s: has %zu bytes, a key has exactly %zu (head -c 32 /dev/urandom)",
+                        config->dpop.nonce_key_file, size, sizeof generation->nonce_key);
+        status = STATUS_MALFORMED;
+    }
+    explicit_bzero(text, size);
+    free(text);
+    return status;
+}
+
 static enum status load_origins(struct generation *generation, struct config_errors *errors)
 {
     const struct config *config = generation->config;
@@ -205,8 +234,10 @@ enum status generation_load(const char *config_path, uint64_t number,
     /* Each file is looked at, so that one run names everything that is wrong. */
     enum status tls = load_tls(generation, ticket_keys, errors);
     enum status issuers = load_issuers(generation, errors);
+    enum status nonces = load_nonce_key(generation, errors);
     enum status origins = tls == STATUS_OK ? load_origins(generation, errors) : tls;
-    if (status != STATUS_OK || issuers != STATUS_OK || origins != STATUS_OK) {
+    if (status != STATUS_OK || issuers != STATUS_OK || origins != STATUS_OK ||
+        nonces != STATUS_OK) {
         generation_free(generation);
         return STATUS_FAILED;
     }

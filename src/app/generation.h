@@ -19,7 +19,8 @@ struct generation {
 
     struct jwks **jwks; /* one an issuer */
     struct auth_issuer *issuers;
-    struct span *origins; /* when they come from the certificate */
+    uint8_t nonce_key[32]; /* with dpop.nonce_scope: shared */
+    struct span *origins;  /* when they come from the certificate */
     char *origins_text;
 };
 

@@ -653,12 +653,9 @@ Test(config, what_this_version_does_not_do_is_said)
 #define LATER "not supported by this version yet"
     wrong("replay: {redis: 'redis://127.0.0.1:6379'}\n",
           "f:2:17: replay.redis: " LATER "; remove the line");
-    wrong("dpop: {nonce_scope: shared}\n", "f:2:21: dpop.nonce_scope: shared is " LATER);
-    wrong("dpop: {nonce_key_file: x}\n", "f:2:24: dpop.nonce_key_file: " LATER "; remove the line");
     wrong("proxy_protocol: {trusted: [10.0.0.1]}\n",
           "f:2:28: proxy_protocol.trusted: " LATER "; write []");
     wrong("admin: {socket: /run/x}\n", "f:2:17: admin.socket: " LATER "; remove the line");
-    wrong("replay: {path: /var/lib/x}\n", "f:2:16: replay.path: " LATER "; remove the line");
     wrong("limits: {streams: 127}\n", "f:2:19: limits.streams: " LATER "; remove the line");
     wrong("replay: {redis_failure: local}\n",
           "f:2:25: replay.redis_failure: means nothing without replay.redis; remove it");

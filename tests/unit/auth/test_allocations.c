@@ -182,6 +182,8 @@ Test(auth_allocations, without_randomness_nothing_is_made)
     random_calls_left = 1;
     cr_expect_null(nonce_issuer_new(NULL, NONCE_INSTANCE));
     random_calls_left = 1;
+    cr_expect_null(nonce_issuer_new(key, NONCE_SHARED), "nor the key before the first");
+    random_calls_left = 2;
     struct nonce_issuer *issuer = nonce_issuer_new(key, NONCE_SHARED);
     cr_expect_not_null(issuer);
     nonce_issuer_free(issuer);

@@ -124,3 +124,71 @@ Test(nonce, replicas_with_one_key_take_each_others_but_not_below_the_floor)
     nonce_issuer_free(stranger);
     nonce_issuer_free(NULL);
 }
+
+Test(nonce, a_random_key_is_replaced_and_the_one_before_stays_good_for_its_nonces)
+{
+    struct nonce_issuer *issuer = nonce_issuer_new(NULL, NONCE_INSTANCE);
+    char first[NONCE_TEXT_BYTES], last[NONCE_TEXT_BYTES], next[NONCE_TEXT_BYTES];
+    struct span oldest = mint(issuer, NOW, first);
+    struct span old = mint(issuer, NOW + NONCE_KEY_LIFE_S - 1, last);
+    struct span new = mint(issuer, NOW + NONCE_KEY_LIFE_S, next);
+    int64_t now_s = NOW + NONCE_KEY_LIFE_S;
+    cr_expect_eq(check(issuer, oldest, now_s, NONCE_ORDINARY), STATUS_EXPIRED, "genuine, but old");
+    cr_expect_eq(check(issuer, old, now_s, NONCE_ORDINARY), STATUS_OK);
+    cr_expect_eq(check(issuer, new, now_s, NONCE_ORDINARY), STATUS_OK);
+    now_s += NONCE_LIFE_S + 1;
+    cr_expect_eq(check(issuer, old, now_s, NONCE_ORDINARY), STATUS_MALFORMED,
+                 "its key is forgotten with its last nonce");
+    /* A clock set back by hours does not keep a key for ever. */
+    for (int i = 0; i < 10; i++) {
+        now_s -= 10000;
+        new = mint(issuer, now_s, next);
+        cr_expect_eq(check(issuer, new, now_s, NONCE_ORDINARY), STATUS_OK);
+    }
+    nonce_issuer_free(issuer);
+}
+
+Test(nonce, a_shared_key_can_be_changed_while_its_nonces_are_about)
+{
+    static const uint8_t keys[6][NONCE_KEY_BYTES] = {{1}, {2}, {3}, {4}, {5}, {6}};
+    struct nonce_issuer *a = nonce_issuer_new(keys[0], NONCE_SHARED);
+    struct nonce_issuer *b = nonce_issuer_new(keys[0], NONCE_SHARED);
+    char text[NONCE_TEXT_BYTES];
+    for (int i = 1; i < 6; i++) {
+        int64_t now_s = NOW + 10000 * i;
+        struct span nonce = mint(b, now_s, text);
+        nonce_issuer_use_key(a, keys[i], now_s);
+        nonce_issuer_use_key(a, keys[i], now_s + 1);
+        cr_expect_eq(check(a, nonce, now_s + 100, NONCE_ORDINARY), STATUS_OK, "of before");
+        char fresh[NONCE_TEXT_BYTES];
+        struct span newer = mint(a, now_s + 100, fresh);
+        cr_expect_eq(check(b, newer, now_s + 100, NONCE_ORDINARY), STATUS_MALFORMED, "not yet");
+        nonce_issuer_use_key(b, keys[i], now_s + 100);
+        cr_expect_eq(check(b, newer, now_s + 100, NONCE_ORDINARY), STATUS_OK);
+        cr_expect_eq(check(a, nonce, now_s + NONCE_LIFE_S + 1, NONCE_ORDINARY), STATUS_MALFORMED);
+    }
+    nonce_issuer_free(a);
+    nonce_issuer_free(b);
+}
+
+/* Places for keys that hold none yet are no keys of zeros. */
+Test(nonce, nobody_mints_under_a_key_that_was_never_set)
+{
+    static const uint8_t zeros[NONCE_KEY_BYTES] = {0}, key[NONCE_KEY_BYTES] = {1};
+    struct nonce_issuer *forger = nonce_issuer_new(zeros, NONCE_SHARED);
+    struct nonce_issuer *random = nonce_issuer_new(NULL, NONCE_SHARED);
+    struct nonce_issuer *shared = nonce_issuer_new(key, NONCE_SHARED);
+    char text[NONCE_TEXT_BYTES], forged[NONCE_TEXT_BYTES];
+    struct span nonce = mint(forger, NOW, forged);
+    for (int i = 0; i < 3; i++) {
+        mint(random, NOW, text);
+        mint(shared, NOW, text);
+        cr_expect_eq(check(random, nonce, NOW, NONCE_ORDINARY), STATUS_MALFORMED);
+        cr_expect_eq(check(shared, nonce, NOW, NONCE_ORDINARY), STATUS_MALFORMED);
+        uint8_t other[NONCE_KEY_BYTES] = {(uint8_t)(2 + i)};
+        nonce_issuer_use_key(shared, other, NOW);
+    }
+    nonce_issuer_free(forger);
+    nonce_issuer_free(random);
+    nonce_issuer_free(shared);
+}
