@@ -90,6 +90,12 @@ const struct engine *engine_choose(enum engine_tier tier, enum public_key_type t
  */
 extern const struct engine reference_engines[KEY_TYPES];
 
+/* ES256; the second only where the CPU has AVX-512 IFMA. */
+extern const struct engine p256_engine_portable;
+#if defined(__x86_64__)
+extern const struct engine p256_engine_ifma;
+#endif
+
 /* Ed25519; the second only where the CPU has AVX-512 IFMA. */
 extern const struct engine ed25519_engine_portable;
 #if defined(__x86_64__)

@@ -1,0 +1,118 @@
+#include "crypto/p256_engine.h"
+
+#include "base/cpu_features.h"
+#include "crypto/table_memory.h"
+
+#include <stdlib.h>
+
+/* SP 800-186 section 3.2.1.3: G, in the Montgomery domain. */
+const struct p256_point64 p256_generator = {
+    .x = {{0x79e730d418a9143c, 0x75ba95fc5fedb601, 0x79fb732b77622510, 0x18905f76a53755c6}},
+    .y = {{0xddf25357ce95560a, 0x8b4ab8e4ba19e45c, 0xd2e88688dd21f325, 0x8571ff1825885d85}}};
+
+/* b of y^2 = x^3 - 3 x + b, not in the domain. */
+static const uint64_t curve_b[4] = {0x3bce3c3e27d2604b, 0x651d06b0cc53b0f6, 0xb3ebbd55769886bc,
+                                    0x5ac635d8aa3a93e7};
+
+enum status p256_point_load(struct p256_point64 *point, const struct public_key *key)
+{
+    uint64_t x[4], y[4];
+    p256_words(x, key->x);
+    p256_words(y, key->y);
+    if (!p256_words_below(x, fe64_p.v) || !p256_words_below(y, fe64_p.v)) {
+        return STATUS_FAILED;
+    }
+    point->x = fe64_from_words(x);
+    point->y = fe64_from_words(y);
+    /* y^2 = (x^2 - 3) x + b. The point at infinity has no coordinates to come here with; (0, 0) is
+     * not on the curve, for b is not zero. */
+    struct fe64 three = fe64_add(&fe64_one, &fe64_one), b = fe64_from_words(curve_b);
+    three = fe64_add(&three, &fe64_one);
+    struct fe64 right = fe64_square(&point->x), left = fe64_square(&point->y);
+    right = fe64_sub(&right, &three);
+    right = fe64_mul(&right, &point->x);
+    right = fe64_add(&right, &b);
+    return fe64_equal(&left, &right) ? STATUS_OK : STATUS_FAILED;
+}
+
+static size_t table_bytes(unsigned window)
+{
+    return p256_table_entries(window) * sizeof(struct p256_entry);
+}
+
+static void build(const struct p256_shared *shared, struct p256_entry *table, unsigned window,
+                  const struct p256_point64 *point, struct p256_scratch64 *scratch)
+{
+#if defined(__x86_64__)
+    if (shared->bmi2) {
+        p256_build_bmi2_vartime(table, window, point, scratch);
+        return;
+    }
+#endif
+    (void)shared;
+    p256_build_portable_vartime(table, window, point, scratch);
+}
+
+static enum status table_build(const void *shared, void *scratch, unsigned window,
+                               const struct public_key *key, void *table)
+{
+    struct p256_point64 point;
+    enum status status = p256_point_load(&point, key);
+    if (status == STATUS_OK) {
+        build(shared, table, window, &point, scratch);
+    }
+    return status;
+}
+
+static void shared_free(void *memory)
+{
+    struct p256_shared *shared = memory;
+    if (shared != NULL) {
+        table_memory_free(shared->generator, table_bytes(P256_WINDOW_GENERATOR));
+        free(shared);
+    }
+}
+
+static void *shared_new(void)
+{
+    struct p256_shared *shared = calloc(1, sizeof *shared);
+    struct p256_scratch64 *scratch = aligned_alloc(ENGINE_ALIGNMENT, sizeof *scratch);
+    if (shared != NULL && scratch != NULL) {
+        shared->bmi2 = cpu_features_read().bmi2_adx;
+        shared->generator = table_memory_new(table_bytes(P256_WINDOW_GENERATOR));
+    }
+    if (shared == NULL || shared->generator == NULL) {
+        free(scratch);
+        shared_free(shared);
+        return NULL;
+    }
+    build(shared, shared->generator, P256_WINDOW_GENERATOR, &p256_generator, scratch);
+    free(scratch);
+    return shared;
+}
+
+static void verify_known(const void *memory, void *scratch, unsigned window,
+                         struct engine_job *jobs, size_t count)
+{
+    const struct p256_shared *shared = memory;
+#if defined(__x86_64__)
+    if (shared->bmi2) {
+        p256_verify_bmi2(shared->generator, scratch, window, jobs, count);
+        return;
+    }
+#endif
+    p256_verify_portable(shared->generator, scratch, window, jobs, count);
+}
+
+const struct engine p256_engine_portable = {
+    .tier = ENGINE_PORTABLE,
+    .key_type = KEY_P256,
+    .window_min = P256_WINDOW_MIN,
+    .window_max = P256_WINDOW_MAX,
+    .table_bytes = table_bytes,
+    .table_build = table_build,
+    .shared_new = shared_new,
+    .shared_free = shared_free,
+    .scratch_bytes = sizeof(struct p256_scratch64),
+    .verify_known = verify_known,
+};

@@ -1,0 +1,116 @@
+#include "crypto/p256_scalar.h"
+
+#include "crypto/modinv.h"
+#include "crypto/p256_field64.h"
+
+const uint64_t p256_order[4] = {0xf3b9cac2fc632551, 0xbce6faada7179e84, 0xffffffffffffffff,
+                                0xffffffff00000000};
+
+/* -1 / n mod 2^64 */
+#define ORDER_FACTOR UINT64_C(0xccd1c8aaee00bc4f)
+
+static const struct modinv_modulus order_modulus = {
+    {0xf3b9cac2fc632551, 0xbce6faada7179e84, 0xffffffffffffffff, 0xffffffff00000000},
+    0x332e375511ff43b1};
+
+/* 2^512 mod n */
+static const uint64_t order_r2[4] = {0x83244c95be79eea2, 0x4699799c49bd6fa6, 0x2845b2392b6bec59,
+                                     0x66e12d94f3d95620};
+
+/* Montgomery's product, a word of b at a time. Invariant before each turn: t < 2^256 + n when a is
+ * any four words and b < n has been ... t + a b[i] + q n < 2^320 + 2^64 (2^256 + n), and after the
+ * division t < a + n + 1: below 2^256 + n, which is five words. At the end t = (a b + q n) / 2^256
+ * with a b < 2^256 n and q < 2^256: below 2 n, so one subtraction is enough. */
+void p256_scalar_multiply(uint64_t out[4], const uint64_t a[4], const uint64_t b[4])
+{
+    uint64_t t[6] = {0};
+    for (int i = 0; i < 4; i++) {
+        unsigned __int128 c = 0;
+        for (int j = 0; j < 4; j++) {
+            c = (unsigned __int128)a[j] * b[i] + t[j] + (uint64_t)(c >> 64);
+            t[j] = (uint64_t)c;
+        }
+        c = (unsigned __int128)t[4] + (uint64_t)(c >> 64);
+        t[4] = (uint64_t)c;
+        t[5] = (uint64_t)(c >> 64);
+        uint64_t q = t[0] * ORDER_FACTOR;
+        c = (unsigned __int128)q * p256_order[0] + t[0];
+        for (int j = 1; j < 4; j++) {
+            c = (unsigned __int128)q * p256_order[j] + t[j] + (uint64_t)(c >> 64);
+            t[j - 1] = (uint64_t)c;
+        }
+        c = (unsigned __int128)t[4] + (uint64_t)(c >> 64);
+        t[3] = (uint64_t)c;
+        t[4] = t[5] + (uint64_t)(c >> 64);
+    }
+    uint64_t less[4], borrow = 0;
+    for (int j = 0; j < 4; j++) {
+        unsigned __int128 d = (unsigned __int128)t[j] - p256_order[j] - borrow;
+        less[j] = (uint64_t)d;
+        borrow = (uint64_t)(d >> 64) & 1;
+    }
+    bool below = t[4] < borrow;
+    for (int j = 0; j < 4; j++) {
+        out[j] = below ? t[j] : less[j];
+    }
+}
+
+bool p256_scalar_load(uint64_t out[4], const uint8_t bytes[32])
+{
+    p256_words(out, bytes);
+    return (out[0] | out[1] | out[2] | out[3]) != 0 && p256_words_below(out, p256_order);
+}
+
+/* With products c[i] = s[0] ... s[i] / 2^(256 i): c[i - 1] / c[i] = 2^256 / s[i]. Hence from I =
+ * 2^256 / c[i] follow 2^256 / s[i] = c[i - 1] I / 2^256, which makes e and r u1 and u2 by one
+ * Montgomery product each, and the next I = s[i] I / 2^256. */
+size_t p256_signatures_load_vartime(struct p256_signature out[ENGINE_JOBS_MAX],
+                                    struct engine_job *jobs, size_t count)
+{
+    size_t live = 0;
+    uint64_t s[ENGINE_JOBS_MAX][4], products[ENGINE_JOBS_MAX][4];
+    for (size_t i = 0; i < count; i++) {
+        jobs[i].status = STATUS_FAILED;
+        /* FIPS 186-5 section 6.4.2: "Inspect the values r and s. If r and s are not both integers
+         * in the interval [1, n - 1], output 'reject'." */
+        if (!p256_scalar_load(out[live].r, jobs[i].signature.data) ||
+            !p256_scalar_load(s[live], jobs[i].signature.data + 32)) {
+            continue;
+        }
+        out[live].job = &jobs[i];
+        if (live == 0) {
+            memcpy(products[0], s[0], sizeof s[0]);
+        } else {
+            p256_scalar_multiply(products[live], products[live - 1], s[live]);
+        }
+        live++;
+    }
+    if (live == 0) {
+        return 0;
+    }
+    uint64_t inverse[4], w[4], e[4];
+    modinv_vartime(inverse, products[live - 1], &order_modulus);
+    p256_scalar_multiply(inverse, inverse, order_r2);
+    for (size_t i = live; i-- > 0;) {
+        if (i > 0) {
+            p256_scalar_multiply(w, products[i - 1], inverse);
+            p256_scalar_multiply(inverse, inverse, s[i]);
+        } else {
+            memcpy(w, inverse, sizeof w);
+        }
+        p256_words(e, out[i].job->digest);
+        p256_scalar_multiply(out[i].u1, e, w);
+        p256_scalar_multiply(out[i].u2, out[i].r, w);
+    }
+    return live;
+}
+
+bool p256_second_x(uint64_t out[4], const uint64_t r[4])
+{
+    unsigned __int128 c = 0;
+    for (int i = 0; i < 4; i++) {
+        c = (unsigned __int128)r[i] + p256_order[i] + (uint64_t)(c >> 64);
+        out[i] = (uint64_t)c;
+    }
+    return (uint64_t)(c >> 64) == 0 && p256_words_below(out, fe64_p.v);
+}

@@ -1,0 +1,282 @@
+/* ES256 with 64-bit words: compiled twice, by p256_verify_portable.c and p256_verify_bmi2.c, which
+ * define P256_NAME. Formulas from the Explicit-Formulas Database (hyperelliptic.org/EFD/g1p):
+ * affine addition, dbl-2001-b in Jacobian coordinates for a = -3, madd-2008-s and mmadd-2008-s in
+ * XYZZ coordinates (x = X / ZZ, y = Y / ZZZ, ZZ^3 = ZZZ^2). */
+#include "crypto/p256_engine.h"
+
+/* A level of the tree costs one inversion and saves four products an addition: worth it from so
+ * many additions on. */
+#define LEVEL_ADDITIONS_MIN 26
+
+struct xyzz {
+    struct fe64 x, y, zz, zzz;
+};
+
+/* The affine sums of a list of pairs, by one inversion for all (Montgomery's trick): one product a
+ * pair on the way through the list, two on the way back, two and a square for the sum. The way
+ * through goes down and the way back up, so that `out` may lie on an operand of the same or an
+ * earlier pair. Two independent chains of products, because one alone waits for each product's end.
+ * A pair with equal x has no affine sum by this formula: its owner is marked, 1 stands in for the
+ * difference, and `out` is meaningless. */
+static void add_pairs(const struct p256_pair64 *pairs, size_t count, struct fe64 *differences,
+                      struct fe64 *products, bool *exceptional)
+{
+    struct fe64 product[2] = {fe64_one, fe64_one};
+    for (size_t i = count; i-- > 0;) {
+        struct fe64 *chain = &product[i & 1];
+        differences[i] = fe64_sub(&pairs[i].b->x, &pairs[i].a->x);
+        if (fe64_is_zero(&differences[i])) {
+            exceptional[pairs[i].owner] = true;
+            differences[i] = fe64_one;
+        }
+        products[i] = *chain;
+        *chain = fe64_mul(chain, &differences[i]);
+    }
+    struct fe64 inverse = fe64_mul(&product[0], &product[1]);
+    inverse = fe64_invert_vartime(&inverse);
+    const struct fe64 first = product[0];
+    product[0] = fe64_mul(&inverse, &product[1]);
+    product[1] = fe64_mul(&inverse, &first);
+    for (size_t i = 0; i < count; i++) {
+        const struct p256_point64 a = *pairs[i].a, b = *pairs[i].b;
+        struct fe64 *chain = &product[i & 1];
+        struct fe64 slope = fe64_mul(chain, &products[i]);
+        *chain = fe64_mul(chain, &differences[i]);
+        struct fe64 t = fe64_sub(&b.y, &a.y);
+        slope = fe64_mul(&slope, &t);
+        struct fe64 x = fe64_square(&slope);
+        x = fe64_sub(&x, &a.x);
+        x = fe64_sub(&x, &b.x);
+        t = fe64_sub(&a.x, &x);
+        t = fe64_mul(&slope, &t);
+        pairs[i].out->x = x;
+        pairs[i].out->y = fe64_sub(&t, &a.y);
+    }
+}
+
+/* One level of the trees of `live` signatures with `terms` points each; an odd one is moved down.
+ */
+static size_t add_level(struct p256_scratch64 *scratch, size_t live, size_t terms)
+{
+    const size_t half = terms / 2;
+    size_t count = 0;
+    for (size_t i = 0; i < live; i++) {
+        struct p256_point64 *points = scratch->points[i];
+        for (size_t j = 0; j < half; j++) {
+            scratch->pairs[count++] = (struct p256_pair64){
+                .a = &points[2 * j], .b = &points[2 * j + 1], .out = &points[j], .owner = i};
+        }
+    }
+    add_pairs(scratch->pairs, count, scratch->differences, scratch->products, scratch->exceptional);
+    for (size_t i = 0; terms % 2 != 0 && i < live; i++) {
+        scratch->points[i][half] = scratch->points[i][terms - 1];
+    }
+    return half + terms % 2;
+}
+
+/* a + b for different x: otherwise zz and zzz are zero, and stay so. */
+static struct xyzz add_two(const struct p256_point64 *a, const struct p256_point64 *b)
+{
+    struct xyzz r;
+    struct fe64 p = fe64_sub(&b->x, &a->x), d = fe64_sub(&b->y, &a->y);
+    r.zz = fe64_square(&p);
+    r.zzz = fe64_mul(&p, &r.zz);
+    struct fe64 q = fe64_mul(&a->x, &r.zz);
+    r.x = fe64_square(&d);
+    r.x = fe64_sub(&r.x, &r.zzz);
+    r.x = fe64_sub(&r.x, &q);
+    r.x = fe64_sub(&r.x, &q);
+    q = fe64_sub(&q, &r.x);
+    q = fe64_mul(&d, &q);
+    struct fe64 t = fe64_mul(&a->y, &r.zzz);
+    r.y = fe64_sub(&q, &t);
+    return r;
+}
+
+/* a + b for different x: otherwise zz and zzz are zero, and stay so. With `last` only x and zz are
+ * computed. */
+FE64_INLINE struct xyzz add_mixed(const struct xyzz *a, const struct p256_point64 *b, bool last)
+{
+    struct xyzz r = *a;
+    struct fe64 p = fe64_mul(&b->x, &a->zz), d = fe64_mul(&b->y, &a->zzz);
+    p = fe64_sub(&p, &a->x);
+    d = fe64_sub(&d, &a->y);
+    struct fe64 pp = fe64_square(&p);
+    struct fe64 ppp = fe64_mul(&p, &pp);
+    struct fe64 q = fe64_mul(&a->x, &pp);
+    r.zz = fe64_mul(&a->zz, &pp);
+    r.x = fe64_square(&d);
+    r.x = fe64_sub(&r.x, &ppp);
+    r.x = fe64_sub(&r.x, &q);
+    r.x = fe64_sub(&r.x, &q);
+    if (!last) {
+        q = fe64_sub(&q, &r.x);
+        q = fe64_mul(&d, &q);
+        struct fe64 t = fe64_mul(&a->y, &ppp);
+        r.y = fe64_sub(&q, &t);
+        r.zzz = fe64_mul(&a->zzz, &ppp);
+    }
+    return r;
+}
+
+/* FIPS 186-5 section 6.4.2: the signature is valid if r is the sum's x coordinate modulo n. x < p <
+ * 2 n, so x is r or r + n. No inversion: X = r ZZ. */
+static enum status compare(const struct fe64 *x, const struct fe64 *zz, const uint64_t r[4])
+{
+    uint64_t second[4];
+    if (fe64_is_zero(zz)) {
+        return STATUS_AGAIN;
+    }
+    struct fe64 t = fe64_from_words(r);
+    t = fe64_mul(&t, zz);
+    bool equal = fe64_equal(&t, x);
+    if (!equal && p256_second_x(second, r)) {
+        t = fe64_from_words(second);
+        t = fe64_mul(&t, zz);
+        equal = fe64_equal(&t, x);
+    }
+    return equal ? STATUS_OK : STATUS_FAILED;
+}
+
+static enum status decide(const struct p256_point64 *points, size_t terms, const uint64_t r[4])
+{
+    if (terms == 2) {
+        /* (a + b).x ZZ = X with ZZ = (b.x - a.x)^2, X = (b.y - a.y)^2 - (a.x + b.x) ZZ. */
+        struct fe64 zz = fe64_sub(&points[1].x, &points[0].x);
+        struct fe64 x = fe64_sub(&points[1].y, &points[0].y);
+        struct fe64 sum = fe64_add(&points[0].x, &points[1].x);
+        zz = fe64_square(&zz);
+        x = fe64_square(&x);
+        sum = fe64_mul(&sum, &zz);
+        x = fe64_sub(&x, &sum);
+        return compare(&x, &zz, r);
+    }
+    struct xyzz sum = add_two(&points[0], &points[1]);
+    for (size_t i = 2; i + 1 < terms; i++) {
+        sum = add_mixed(&sum, &points[i], false);
+    }
+    sum = add_mixed(&sum, &points[terms - 1], true);
+    return compare(&sum.x, &sum.zz, r);
+}
+
+static void load_points(struct p256_point64 *points, const uintptr_t *terms, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&points[i], p256_term_entry(terms[i]), sizeof points[i]);
+        if ((terms[i] & 1) != 0) {
+            points[i].y = fe64_negate(&points[i].y);
+        }
+    }
+}
+
+void P256_NAME(p256_verify)(const struct p256_entry *generator, struct p256_scratch64 *scratch,
+                            unsigned window, struct engine_job *jobs, size_t count)
+{
+    const size_t live = p256_signatures_load_vartime(scratch->signatures, jobs, count);
+    if (live == 0) {
+        return;
+    }
+    size_t terms = p256_terms(window);
+    for (size_t i = 0; i < live; i++) {
+        const struct p256_signature *signature = &scratch->signatures[i];
+        scratch->exceptional[i] = false;
+        p256_recode_vartime(scratch->terms[i], 1, signature->u2, window, signature->job->table);
+        p256_recode_vartime(scratch->terms[i] + p256_windows(window), 1, signature->u1,
+                            P256_WINDOW_GENERATOR, generator);
+    }
+    for (size_t i = 0; i < live; i++) {
+        load_points(scratch->points[i], scratch->terms[i], terms);
+    }
+    while (terms > 2 && live * (terms / 2) >= LEVEL_ADDITIONS_MIN) {
+        terms = add_level(scratch, live, terms);
+    }
+    for (size_t i = 0; i < live; i++) {
+        scratch->signatures[i].job->status = scratch->exceptional[i]
+                                                 ? STATUS_AGAIN
+                                                 : decide(scratch->points[i], terms,
+                                                          scratch->signatures[i].r);
+    }
+}
+
+/* 2^i P for i = 0 .. 255 as affine points, by one inversion. n is an odd prime: none is the point
+ * at infinity, no z is zero. */
+void P256_NAME2(p256_doublings)(const struct p256_point64 *point, struct p256_scratch64 *scratch)
+{
+    struct fe64 x = point->x, y = point->y, z = fe64_one, product = fe64_one;
+    struct fe64 *products = scratch->products;
+    for (size_t i = 0; i < P256_DOUBLINGS; i++) {
+        scratch->chain_x[i] = x;
+        scratch->chain_y[i] = y;
+        scratch->chain_z[i] = z;
+        products[i] = product;
+        product = fe64_mul(&product, &z);
+        struct fe64 delta = fe64_square(&z), gamma = fe64_square(&y);
+        struct fe64 beta = fe64_mul(&x, &gamma);
+        struct fe64 t = fe64_add(&x, &delta), alpha = fe64_sub(&x, &delta);
+        alpha = fe64_mul(&alpha, &t);
+        t = fe64_add(&alpha, &alpha);
+        alpha = fe64_add(&alpha, &t);
+        z = fe64_mul(&y, &z);
+        z = fe64_add(&z, &z);
+        beta = fe64_add(&beta, &beta);
+        beta = fe64_add(&beta, &beta);
+        x = fe64_square(&alpha);
+        x = fe64_sub(&x, &beta);
+        x = fe64_sub(&x, &beta);
+        gamma = fe64_add(&gamma, &gamma);
+        gamma = fe64_square(&gamma);
+        gamma = fe64_add(&gamma, &gamma);
+        y = fe64_sub(&beta, &x);
+        y = fe64_mul(&alpha, &y);
+        y = fe64_sub(&y, &gamma);
+    }
+    struct fe64 inverse = fe64_invert_vartime(&product);
+    for (size_t i = P256_DOUBLINGS; i-- > 0;) {
+        struct fe64 zi = fe64_mul(&inverse, &products[i]);
+        inverse = fe64_mul(&inverse, &scratch->chain_z[i]);
+        struct fe64 zz = fe64_square(&zi);
+        scratch->chain[i].x = fe64_mul(&scratch->chain_x[i], &zz);
+        zz = fe64_mul(&zz, &zi);
+        scratch->chain[i].y = fe64_mul(&scratch->chain_y[i], &zz);
+    }
+}
+
+/* Entry j of window i is (2 j + 1) B with B = 2^(w i) P. Level l makes entries 2^(l-1) .. 2^l - 1
+ * from the ones below by adding 2^l B, a doubling of the chain: (2 (2^(l-1) + j) + 1) B = (2 j + 1)
+ * B + 2^l B. All the additions of a level are independent. The two operands are multiples k P, k' P
+ * with 0 < k < k' < k + k' < n (k' = 2^(w i + l) is at most 2^255, k is smaller than k' and below
+ * 2^(w (i + 1))): never equal, never opposite, so the level has no exceptions. */
+void P256_NAME2(p256_build)(struct p256_entry *table, unsigned window,
+                            const struct p256_point64 *point, struct p256_scratch64 *scratch)
+{
+    _Static_assert(sizeof(struct p256_entry) == sizeof(struct p256_point64), "one is the other");
+    struct p256_point64 *entries = (struct p256_point64 *)(void *)table;
+    const size_t windows = p256_windows(window);
+    bool exceptional = false;
+    P256_NAME2(p256_doublings)(point, scratch);
+    for (size_t i = 0; i < windows; i++) {
+        entries[i << (window - 1)] = scratch->chain[i * window];
+    }
+    for (unsigned level = 1; level < window; level++) {
+        const size_t below = (size_t)1 << (level - 1);
+        size_t count = 0;
+        for (size_t i = 0; i < windows; i++) {
+            if (i + 1 == windows && level > p256_top_bits(window)) {
+                continue;
+            }
+            struct p256_point64 *first = &entries[i << (window - 1)];
+            for (size_t j = 0; j < below; j++) {
+                scratch->pairs[count++] = (struct p256_pair64){
+                    .a = &first[j],
+                    .b = &scratch->chain[i * window + level],
+                    .out = &first[below + j]};
+                if (count == P256_PAIRS64_MAX) {
+                    add_pairs(scratch->pairs, count, scratch->differences, scratch->products,
+                              &exceptional);
+                    count = 0;
+                }
+            }
+        }
+        add_pairs(scratch->pairs, count, scratch->differences, scratch->products, &exceptional);
+    }
+}

@@ -1,0 +1,905 @@
+/* The P-256 engines against BoringSSL: tables, verdicts in every lane and batch size, and
+ * signatures made to meet every exceptional addition. POPGATE_SOAK_VERDICTS=N raises the number of
+ * random verdicts per engine. */
+#include "base/cpu_features.h"
+#include "crypto/reference.h"
+#include "unit/crypto/p256.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+/* ---- an engine with what it needs ---- */
+
+struct bed {
+    const char *name;
+    const struct engine *engine;
+    struct p256_shared *shared;
+    void *scratch;
+    int domain_bits;
+    unsigned window;
+};
+
+static size_t beds_new(struct bed beds[4], unsigned window)
+{
+    size_t count = 0;
+    struct cpu_features features = cpu_features_read();
+    beds[count++] = (struct bed){"portable", &p256_engine_portable, .domain_bits = 256};
+    if (features.bmi2_adx) {
+        beds[count++] = (struct bed){"bmi2", &p256_engine_portable, .domain_bits = 256};
+    }
+    for (size_t i = 0; i < count; i++) {
+        beds[i].window = window;
+        beds[i].shared = beds[i].engine->shared_new();
+        cr_assert_not_null(beds[i].shared);
+        if (strcmp(beds[i].name, "portable") == 0) {
+            beds[i].shared->bmi2 = false;
+        }
+        size_t bytes = (beds[i].engine->scratch_bytes + 63) / 64 * 64;
+        beds[i].scratch = aligned_alloc(ENGINE_ALIGNMENT, bytes);
+        cr_assert_not_null(beds[i].scratch);
+        memset(beds[i].scratch, 0xa5, bytes);
+    }
+    return count;
+}
+
+static void beds_free(struct bed *beds, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        beds[i].engine->shared_free(beds[i].shared);
+        free(beds[i].scratch);
+    }
+}
+
+static void *table_new(const struct bed *bed, const struct public_key *key)
+{
+    void *table = aligned_alloc(ENGINE_ALIGNMENT, bed->engine->table_bytes(bed->window));
+    cr_assert_not_null(table);
+    cr_assert_eq(bed->engine->table_build(bed->shared, bed->scratch, bed->window, key, table),
+                 STATUS_OK);
+    return table;
+}
+
+/* ---- tables ---- */
+
+static void check_entries(const struct p256_reference *ref, const struct bed *bed,
+                          const struct p256_entry *table, unsigned window, const EC_POINT *point,
+                          size_t step)
+{
+    BIGNUM *k = BN_new(), *domain = BN_new(), *x = BN_new(), *y = BN_new();
+    EC_POINT *expected = EC_POINT_new(ref->group);
+    p256_require(BN_set_bit(domain, bed->domain_bits));
+    for (size_t at = 0; at < p256_table_entries(window); at += step) {
+        size_t i = at >> (window - 1), j = at - (i << (window - 1));
+        p256_require(BN_set_word(k, 2 * j + 1) && BN_lshift(k, k, (int)(window * i)));
+        p256_require(BN_nnmod(k, k, ref->n, ref->ctx));
+        p256_require(EC_POINT_mul(ref->group, expected, NULL, point, k, ref->ctx));
+        p256_require(EC_POINT_get_affine_coordinates_GFp(ref->group, expected, x, y, ref->ctx));
+        p256_require(BN_mod_mul(x, x, domain, ref->p, ref->ctx) &&
+                     BN_mod_mul(y, y, domain, ref->p, ref->ctx));
+        uint64_t words[8];
+        p256_bn_words(words, 4, x);
+        p256_bn_words(words + 4, 4, y);
+        cr_assert_eq(memcmp(words, &table[at], sizeof words), 0,
+                     "%s: entry %zu of window %zu of %u bits", bed->name, j, i, window);
+    }
+    BN_free(k);
+    BN_free(domain);
+    BN_free(x);
+    BN_free(y);
+    EC_POINT_free(expected);
+}
+
+Test(p256_engine, table_entries_are_the_odd_multiples)
+{
+    struct p256_reference ref = p256_reference_new();
+    struct bed beds[4];
+    size_t count = beds_new(beds, 6);
+    EC_POINT *point = EC_POINT_new(ref.group);
+    BIGNUM *d = BN_new();
+    for (size_t b = 0; b < count; b++) {
+        for (unsigned window = P256_WINDOW_MIN; window <= P256_WINDOW_MAX; window++) {
+            beds[b].window = window;
+            p256_require(BN_rand_range(d, ref.n));
+            p256_require(EC_POINT_mul(ref.group, point, d, NULL, NULL, ref.ctx));
+            struct public_key key = p256_key_of(&ref, point);
+            void *table = table_new(&beds[b], &key);
+            check_entries(&ref, &beds[b], table, window, point, window == 6 ? 1 : 11);
+            free(table);
+        }
+        check_entries(&ref, &beds[b], beds[b].shared->generator, P256_WINDOW_GENERATOR,
+                      EC_GROUP_get0_generator(ref.group), 101);
+    }
+    BN_free(d);
+    EC_POINT_free(point);
+    beds_free(beds, count);
+    p256_reference_free(&ref);
+}
+
+Test(p256_engine, keys_that_are_none_are_refused)
+{
+    struct p256_reference ref = p256_reference_new();
+    struct bed beds[4];
+    size_t count = beds_new(beds, 4);
+    struct public_key good = p256_key_of(&ref, EC_GROUP_get0_generator(ref.group));
+    for (size_t b = 0; b < count; b++) {
+        void *table = table_new(&beds[b], &good);
+        for (int c = 0; c < 8; c++) {
+            struct public_key key = good;
+            BIGNUM *x = BN_bin2bn(key.x, 32, NULL);
+            switch (c) {
+            case 0: /* off the curve */
+                key.y[31] ^= 1;
+                break;
+            case 1: /* the point at infinity, as some write it */
+                memset(key.x, 0, sizeof key.x);
+                memset(key.y, 0, sizeof key.y);
+                break;
+            case 2: /* the same x, not reduced: only fits 256 bits for small x, so p itself */
+                p256_require(BN_bn2bin_padded(key.x, 32, ref.p));
+                break;
+            case 3:
+                memset(key.x, 0xff, 32);
+                break;
+            case 4:
+                memset(key.y, 0xff, 32);
+                break;
+            case 5:
+                p256_require(BN_bn2bin_padded(key.y, 32, ref.p));
+                break;
+            case 6: /* x and y exchanged */
+                memcpy(key.x, good.y, 32);
+                memcpy(key.y, good.x, 32);
+                break;
+            default:
+                key.x[0] ^= 0x80;
+            }
+            BN_free(x);
+            cr_assert_eq(
+                beds[b].engine->table_build(beds[b].shared, beds[b].scratch, 4, &key, table),
+                STATUS_FAILED, "%s, case %d", beds[b].name, c);
+            cr_assert_eq(public_key_validate(&key), STATUS_FAILED);
+        }
+        free(table);
+    }
+    beds_free(beds, count);
+    p256_reference_free(&ref);
+}
+
+/* Coordinates of the curve's points that are small enough to be written a second time, plus p. */
+Test(p256_engine, x_plus_p_is_refused_where_x_is_good)
+{
+    struct p256_reference ref = p256_reference_new();
+    struct bed beds[4];
+    size_t count = beds_new(beds, 4), tried = 0;
+    EC_POINT *point = EC_POINT_new(ref.group);
+    BIGNUM *x = BN_new(), *y = BN_new();
+    for (unsigned small = 0; small < 20; small++) {
+        p256_require(BN_set_word(x, small));
+        if (!EC_POINT_set_compressed_coordinates_GFp(ref.group, point, x, 0, ref.ctx)) {
+            continue;
+        }
+        struct public_key key = p256_key_of(&ref, point);
+        for (size_t b = 0; b < count; b++) {
+            void *table = table_new(&beds[b], &key);
+            struct public_key again = key;
+            p256_require(BN_add(y, x, ref.p) && BN_bn2bin_padded(again.x, 32, y));
+            cr_assert_eq(
+                beds[b].engine->table_build(beds[b].shared, beds[b].scratch, 4, &again, table),
+                STATUS_FAILED);
+            cr_assert_eq(public_key_validate(&again), STATUS_FAILED);
+            free(table);
+            tried++;
+        }
+    }
+    cr_assert(tried >= 5);
+    BN_free(x);
+    BN_free(y);
+    EC_POINT_free(point);
+    beds_free(beds, count);
+    p256_reference_free(&ref);
+}
+
+/* ---- verdicts ---- */
+
+struct subject {
+    struct public_key key;
+    size_t key_index;
+    uint8_t digest[32], signature[64];
+    enum status expected;
+};
+
+static void expect_by_reference(struct subject *subject)
+{
+    subject->expected = reference_verify_es256_digest(&subject->key, subject->digest,
+                                                      subject->signature);
+}
+
+/* Runs the subjects as one call; returns how many were handed back. */
+static size_t run(const struct bed *bed, struct subject *const *subjects, void *const *tables,
+                  size_t count, bool may_hand_back, const char *what)
+{
+    struct engine_job jobs[ENGINE_JOBS_MAX];
+    size_t again = 0;
+    for (size_t i = 0; i < count; i++) {
+        jobs[i] = (struct engine_job){.algorithm = SIGNATURE_ES256,
+                                      .status = STATUS_FAILED,
+                                      .table = tables[i],
+                                      .key = &subjects[i]->key,
+                                      .signature = span_make(subjects[i]->signature, 64)};
+        memcpy(jobs[i].digest, subjects[i]->digest, 32);
+    }
+    bed->engine->verify_known(bed->shared, bed->scratch, bed->window, jobs, count);
+    for (size_t i = 0; i < count; i++) {
+        if (jobs[i].status == STATUS_AGAIN) {
+            again++;
+            cr_assert(may_hand_back, "%s, %s: %zu of %zu handed back", bed->name, what, i, count);
+            continue;
+        }
+        cr_assert_eq(jobs[i].status, subjects[i]->expected,
+                     "%s, %s: job %zu of %zu is %d, by BoringSSL %d", bed->name, what, i, count,
+                     (int)jobs[i].status, (int)subjects[i]->expected);
+    }
+    return again;
+}
+
+#define POOL_KEYS 16
+#define POOL      1024
+
+struct pool {
+    EC_KEY *keys[POOL_KEYS];
+    struct public_key public[POOL_KEYS];
+    struct subject subjects[POOL];
+    void *tables[POOL_KEYS];
+};
+
+static void pool_keys(struct pool *pool, const struct p256_reference *ref)
+{
+    for (size_t i = 0; i < POOL_KEYS; i++) {
+        pool->keys[i] = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
+        p256_require(pool->keys[i] != NULL && EC_KEY_generate_key(pool->keys[i]));
+        pool->public[i] = p256_key_of(ref, EC_KEY_get0_public_key(pool->keys[i]));
+    }
+}
+
+/* One in three is spoilt: a bit of r, s, the digest, another key, r and s exchanged, s replaced by
+ * n - s (which is valid: ES256 does not ask for the lower half). */
+static void pool_fill(struct pool *pool, const struct p256_reference *ref, uint64_t *state)
+{
+    for (size_t i = 0; i < POOL; i++) {
+        struct subject *subject = &pool->subjects[i];
+        subject->key_index = p256_random(state) % POOL_KEYS;
+        for (size_t j = 0; j < 32; j++) {
+            subject->digest[j] = (uint8_t)p256_random(state);
+        }
+        ECDSA_SIG *sig = ECDSA_do_sign(subject->digest, 32, pool->keys[subject->key_index]);
+        const BIGNUM *r, *s;
+        ECDSA_SIG_get0(sig, &r, &s);
+        p256_require(BN_bn2bin_padded(subject->signature, 32, r) &&
+                     BN_bn2bin_padded(subject->signature + 32, 32, s));
+        uint64_t bit = p256_random(state);
+        uint8_t mask = (uint8_t)(1 << (bit & 7)), half[32];
+        BIGNUM *other = BN_new();
+        switch (p256_random(state) % 18) {
+        case 0:
+            subject->signature[bit / 8 % 32] ^= mask;
+            break;
+        case 1:
+            subject->signature[32 + bit / 8 % 32] ^= mask;
+            break;
+        case 2:
+            subject->digest[bit / 8 % 32] ^= mask;
+            break;
+        case 3:
+            subject->key_index = (subject->key_index + 1) % POOL_KEYS;
+            break;
+        case 4:
+            memcpy(half, subject->signature, 32);
+            memcpy(subject->signature, subject->signature + 32, 32);
+            memcpy(subject->signature + 32, half, 32);
+            break;
+        case 5:
+            p256_require(BN_sub(other, ref->n, s) &&
+                         BN_bn2bin_padded(subject->signature + 32, 32, other));
+            break;
+        default:
+            break;
+        }
+        BN_free(other);
+        ECDSA_SIG_free(sig);
+        subject->key = pool->public[subject->key_index];
+        expect_by_reference(subject);
+    }
+}
+
+/* Every size from 1 to 64 with subjects drawn at random; then one bad among good in every place,
+ * and one good among bad. Returns the verdicts compared. */
+static size_t pool_run(const struct bed *bed, struct pool *pool, uint64_t *state)
+{
+    size_t verdicts = 0;
+    struct subject *chosen[ENGINE_JOBS_MAX], *good[ENGINE_JOBS_MAX], *bad[ENGINE_JOBS_MAX];
+    void *tables[ENGINE_JOBS_MAX];
+    for (size_t size = 1; size <= ENGINE_JOBS_MAX; size++) {
+        size_t at_good = 0, at_bad = 0;
+        for (size_t i = 0; i < size; i++) {
+            chosen[i] = &pool->subjects[p256_random(state) % POOL];
+            tables[i] = pool->tables[chosen[i]->key_index];
+        }
+        run(bed, chosen, tables, size, false, "random");
+        while (at_good < size || at_bad < size) {
+            struct subject *subject = &pool->subjects[p256_random(state) % POOL];
+            if (subject->expected == STATUS_OK && at_good < size) {
+                good[at_good++] = subject;
+            } else if (subject->expected != STATUS_OK && at_bad < size) {
+                bad[at_bad++] = subject;
+            }
+        }
+        size_t place = p256_random(state) % size;
+        for (int turn = 0; turn < 2; turn++) {
+            for (size_t i = 0; i < size; i++) {
+                chosen[i] = ((i == place) == (turn == 0)) ? bad[i] : good[i];
+                tables[i] = pool->tables[chosen[i]->key_index];
+            }
+            run(bed, chosen, tables, size, false, turn == 0 ? "one bad" : "one good");
+        }
+        verdicts += 3 * size;
+    }
+    return verdicts;
+}
+
+static void check_verdicts(const struct bed *bed, const struct p256_reference *ref, size_t wanted)
+{
+    struct pool *pool = calloc(1, sizeof *pool);
+    cr_assert_not_null(pool);
+    pool_keys(pool, ref);
+    for (size_t i = 0; i < POOL_KEYS; i++) {
+        pool->tables[i] = table_new(bed, &pool->public[i]);
+    }
+    uint64_t state = 42;
+    for (size_t verdicts = 0; verdicts < wanted;) {
+        pool_fill(pool, ref, &state);
+        for (int repeat = 0; repeat < 6 && verdicts < wanted; repeat++) {
+            verdicts += pool_run(bed, pool, &state);
+        }
+    }
+    for (size_t i = 0; i < POOL_KEYS; i++) {
+        free(pool->tables[i]);
+        EC_KEY_free(pool->keys[i]);
+    }
+    free(pool);
+}
+
+#define VERDICTS 70000 /* an engine and window; over the engines and windows 2 x 10^5 and more */
+
+static size_t verdicts_wanted(void)
+{
+    const char *soak = getenv("POPGATE_SOAK_VERDICTS");
+    return soak != NULL ? strtoul(soak, NULL, 10) : VERDICTS;
+}
+
+static void verdicts_with_window(unsigned window)
+{
+    struct p256_reference ref = p256_reference_new();
+    struct bed beds[4];
+    size_t count = beds_new(beds, window);
+    for (size_t i = 0; i < count; i++) {
+        check_verdicts(&beds[i], &ref, verdicts_wanted());
+    }
+    beds_free(beds, count);
+    p256_reference_free(&ref);
+}
+
+Test(p256_engine, verdicts_are_boringssls, .timeout = 36000)
+{
+    verdicts_with_window(6);
+}
+
+Test(p256_engine, verdicts_are_boringssls_with_large_windows, .timeout = 36000)
+{
+    verdicts_with_window(8);
+}
+
+Test(p256_engine, verdicts_are_boringssls_with_every_window)
+{
+    struct p256_reference ref = p256_reference_new();
+    for (unsigned window = P256_WINDOW_MIN; window <= P256_WINDOW_MAX; window++) {
+        struct bed beds[4];
+        size_t count = beds_new(beds, window);
+        for (size_t i = 0; i < count; i++) {
+            check_verdicts(&beds[i], &ref, 6000);
+        }
+        beds_free(beds, count);
+    }
+    p256_reference_free(&ref);
+}
+
+/* ---- signatures made on purpose ---- */
+
+/* The signature over some digest for which verification computes exactly u1 and u2: r = (u1 G + u2
+ * Q).x mod n, s = r / u2, e = u1 s. If the sum is the point at infinity r is taken as given by
+ * `fallback`. False if r would be zero. */
+static bool construct(const struct p256_reference *ref, const EC_POINT *q, const BIGNUM *u1,
+                      const BIGNUM *u2, const BIGNUM *fallback, struct subject *out)
+{
+    EC_POINT *sum = EC_POINT_new(ref->group);
+    BIGNUM *r = BN_new(), *s = BN_new(), *e = BN_new();
+    p256_require(EC_POINT_mul(ref->group, sum, u1, q, u2, ref->ctx));
+    if (EC_POINT_is_at_infinity(ref->group, sum)) {
+        p256_require(BN_copy(r, fallback) != NULL);
+    } else {
+        p256_require(EC_POINT_get_affine_coordinates_GFp(ref->group, sum, r, NULL, ref->ctx) &&
+                     BN_nnmod(r, r, ref->n, ref->ctx));
+    }
+    bool good = !BN_is_zero(r);
+    if (good) {
+        p256_require(BN_mod_inverse(s, u2, ref->n, ref->ctx) != NULL);
+        p256_require(BN_mod_mul(s, s, r, ref->n, ref->ctx));
+        p256_require(BN_mod_mul(e, u1, s, ref->n, ref->ctx));
+        p256_require(BN_bn2bin_padded(out->signature, 32, r) &&
+                     BN_bn2bin_padded(out->signature + 32, 32, s) &&
+                     BN_bn2bin_padded(out->digest, 32, e));
+        out->key = p256_key_of(ref, q);
+        expect_by_reference(out);
+    }
+    EC_POINT_free(sum);
+    BN_free(r);
+    BN_free(s);
+    BN_free(e);
+    return good;
+}
+
+/* A bed with good neighbours, among whom a made signature is put: alone, first, last, and in the
+ * middle of eight and of 64. */
+struct stage {
+    struct bed *bed;
+    struct pool *pool;
+    struct subject *good[ENGINE_JOBS_MAX];
+    void *good_tables[ENGINE_JOBS_MAX];
+};
+
+static void stage_init(struct stage *stage, struct bed *bed, const struct p256_reference *ref)
+{
+    uint64_t state = 4711;
+    stage->bed = bed;
+    stage->pool = calloc(1, sizeof *stage->pool);
+    cr_assert_not_null(stage->pool);
+    pool_keys(stage->pool, ref);
+    pool_fill(stage->pool, ref, &state);
+    for (size_t i = 0; i < POOL_KEYS; i++) {
+        stage->pool->tables[i] = table_new(bed, &stage->pool->public[i]);
+    }
+    for (size_t i = 0, at = 0; at < ENGINE_JOBS_MAX; i++) {
+        struct subject *subject = &stage->pool->subjects[i];
+        if (subject->expected == STATUS_OK) {
+            stage->good_tables[at] = stage->pool->tables[subject->key_index];
+            stage->good[at++] = subject;
+        }
+    }
+}
+
+static void stage_cleanup(struct stage *stage)
+{
+    for (size_t i = 0; i < POOL_KEYS; i++) {
+        free(stage->pool->tables[i]);
+        EC_KEY_free(stage->pool->keys[i]);
+    }
+    free(stage->pool);
+}
+
+/* Returns how often the subject was handed back; nobody else ever is. */
+static size_t perform(const struct stage *stage, struct subject *subject, const char *what)
+{
+    static const size_t sizes[] = {1, 2, 3, 5, 8, 12, 16, 33, 64};
+    size_t again = 0;
+    void *table = table_new(stage->bed, &subject->key);
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        struct subject *subjects[ENGINE_JOBS_MAX];
+        void *tables[ENGINE_JOBS_MAX];
+        size_t place = (subject->digest[5] * 7u + subject->signature[40]) % sizes[s];
+        memcpy(subjects, stage->good, sizeof subjects);
+        memcpy(tables, stage->good_tables, sizeof tables);
+        subjects[place] = subject;
+        tables[place] = table;
+        struct engine_job jobs[ENGINE_JOBS_MAX];
+        for (size_t i = 0; i < sizes[s]; i++) {
+            jobs[i] = (struct engine_job){.algorithm = SIGNATURE_ES256,
+                                          .status = STATUS_OK,
+                                          .table = tables[i],
+                                          .key = &subjects[i]->key,
+                                          .signature = span_make(subjects[i]->signature, 64)};
+            memcpy(jobs[i].digest, subjects[i]->digest, 32);
+        }
+        stage->bed->engine->verify_known(stage->bed->shared, stage->bed->scratch,
+                                         stage->bed->window, jobs, sizes[s]);
+        for (size_t i = 0; i < sizes[s]; i++) {
+            if (i == place && jobs[i].status == STATUS_AGAIN) {
+                again++;
+                continue;
+            }
+            cr_assert_eq(jobs[i].status, subjects[i]->expected,
+                         "%s, %s: job %zu of %zu (the made one is %zu) is %d, by BoringSSL %d",
+                         stage->bed->name, what, i, sizes[s], place, (int)jobs[i].status,
+                         (int)subjects[i]->expected);
+        }
+    }
+    free(table);
+    return again;
+}
+
+/* Scalars at whose recoding or addition something special happens; c 2^(w i) tops: 2 c 2^(w (m -
+ * 1)) - n makes the digits below the top window sum to c 2^(w (m - 1)) modulo n, so that the last
+ * addition meets equal points: the digit sums wrap n. */
+static size_t special_scalars(const struct p256_reference *ref, unsigned window, BIGNUM *out[64])
+{
+    size_t count = 0;
+    BIGNUM *value = BN_new();
+    static const unsigned words[] = {1, 2, 3, 63, 64, 65, 4097, 8191, 8192};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        p256_require(BN_set_word(value, words[i]));
+        out[count++] = BN_dup(value);
+        p256_require(BN_sub(value, ref->n, value));
+        out[count++] = BN_dup(value);
+    }
+    static const int bits[] = {78, 128, 156, 234, 247, 252, 255};
+    for (size_t i = 0; i < sizeof bits / sizeof bits[0]; i++) {
+        BN_zero(value);
+        p256_require(BN_set_bit(value, bits[i]));
+        out[count++] = BN_dup(value);
+        p256_require(BN_sub_word(value, 1));
+        out[count++] = BN_dup(value);
+    }
+    p256_require(BN_rshift1(value, ref->n));
+    out[count++] = BN_dup(value); /* (n - 1) / 2 */
+    p256_require(BN_add_word(value, 1));
+    out[count++] = BN_dup(value);
+    const unsigned both[2] = {window, P256_WINDOW_GENERATOR};
+    for (int i = 0; i < 2; i++) {
+        unsigned top = both[i] * (unsigned)(p256_windows(both[i]) - 1);
+        unsigned bits_left = 256 - top;
+        p256_require(BN_set_word(value, ((UINT64_C(1) << bits_left) - 1) * 2) &&
+                     BN_lshift(value, value, (int)top) && BN_sub(value, value, ref->n));
+        out[count++] = BN_dup(value);
+        p256_require(BN_sub(value, ref->n, value));
+        out[count++] = BN_dup(value);
+    }
+    BN_free(value);
+    return count;
+}
+
+static void special(struct bed *bed, const struct p256_reference *ref, size_t *again, size_t *made)
+{
+    BIGNUM *scalars[64], *zero = BN_new(), *d = BN_new();
+    struct stage stage;
+    stage_init(&stage, bed, ref);
+    size_t count = special_scalars(ref, bed->window, scalars);
+    EC_POINT *q = EC_POINT_new(ref->group);
+    BN_zero(zero);
+    *again = *made = 0;
+    /* Private keys 1, -1, 2, -2, 2^k, ..., the scalars themselves; u1 = 0 too. A third of all
+     * combinations, the third changing with the key. */
+    for (size_t k = 0; k < count; k += 1 + k / 6) {
+        p256_require(EC_POINT_mul(ref->group, q, scalars[k], NULL, NULL, ref->ctx));
+        for (size_t i = 0; i <= count; i++) {
+            for (size_t j = (i + k) % 5; j < count; j += 5) {
+                struct subject subject;
+                if (construct(ref, q, i < count ? scalars[i] : zero, scalars[j], scalars[i % count],
+                              &subject)) {
+                    *again += perform(&stage, &subject, "special scalars");
+                    *made += 1;
+                }
+            }
+        }
+        /* u1 = d u2, so that both halves are the same point; and opposite, the sum infinity. */
+        for (size_t j = 0; j < count; j++) {
+            struct subject subject;
+            p256_require(BN_mod_mul(d, scalars[k], scalars[j], ref->n, ref->ctx));
+            if (construct(ref, q, d, scalars[j], scalars[k], &subject)) {
+                *again += perform(&stage, &subject, "equal halves");
+                *made += 1;
+            }
+            p256_require(BN_sub(d, ref->n, d));
+            if (construct(ref, q, d, scalars[j], scalars[k], &subject)) {
+                *again += perform(&stage, &subject, "opposite halves");
+                *made += 1;
+            }
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        BN_free(scalars[i]);
+    }
+    BN_free(zero);
+    BN_free(d);
+    EC_POINT_free(q);
+    stage_cleanup(&stage);
+}
+
+Test(p256_engine, special_scalars_and_keys, .timeout = 600)
+{
+    struct p256_reference ref = p256_reference_new();
+    struct bed beds[4];
+    size_t count = beds_new(beds, 6);
+    for (size_t i = 0; i < count; i++) {
+        size_t again, made;
+        special(&beds[i], &ref, &again, &made);
+        cr_log_info("%s: %zu made signatures, handed back %zu times", beds[i].name, made, again);
+        cr_assert(again > 0 && made > 500);
+    }
+    beds_free(beds, count);
+    p256_reference_free(&ref);
+}
+
+/* The terms of u1 and u2 as multiples of G and Q, in the order in which the engines add them: the
+ * sum of terms first .. first + count - 1 is a G + b Q. */
+static void partial_sum(const uintptr_t *terms, unsigned window, size_t first, size_t count,
+                        BIGNUM *a, BIGNUM *b)
+{
+    const size_t of_key = p256_windows(window), all = p256_terms(window);
+    BIGNUM *term = BN_new();
+    BN_zero(a);
+    BN_zero(b);
+    for (size_t i = first; i < first + count && i < all; i++) {
+        unsigned w = i < of_key ? window : P256_WINDOW_GENERATOR;
+        size_t place = i < of_key ? i : i - of_key;
+        size_t at = (terms[i] & ~(uintptr_t)1) / sizeof(struct p256_entry);
+        size_t index = at - (place << (w - 1));
+        p256_require(BN_set_word(term, 2 * index + 1) && BN_lshift(term, term, (int)(w * place)));
+        BIGNUM *sum = i < of_key ? b : a;
+        p256_require((terms[i] & 1) != 0 ? BN_sub(sum, sum, term) : BN_add(sum, sum, term));
+    }
+    BN_free(term);
+}
+
+/* Random u1 and u2, and the private key for which two neighbouring partial sums, of `left` terms
+ * from `first` on and of the `right` after them, are equal (or opposite): a + b d = +-(a' + b' d).
+ * False where no such key is. */
+static bool collide(const struct p256_reference *ref, unsigned window, size_t first, size_t left,
+                    size_t right, bool opposite, uint64_t *state, struct subject *out)
+{
+    uint64_t words[4];
+    uintptr_t terms[P256_TERMS_MAX];
+    p256_random_below(words, p256_order, state);
+    BIGNUM *u1 = p256_bn(words, 4);
+    p256_recode_vartime(terms + p256_windows(window), 1, words, P256_WINDOW_GENERATOR, NULL);
+    p256_random_below(words, p256_order, state);
+    BIGNUM *u2 = p256_bn(words, 4);
+    p256_recode_vartime(terms, 1, words, window, NULL);
+    BIGNUM *a = BN_new(), *b = BN_new(), *a2 = BN_new(), *b2 = BN_new();
+    partial_sum(terms, window, first, left, a, b);
+    partial_sum(terms, window, first + left, right, a2, b2);
+    if (opposite) {
+        BN_set_negative(a2, !BN_is_negative(a2));
+        BN_set_negative(b2, !BN_is_negative(b2));
+    }
+    p256_require(BN_sub(a, a2, a) && BN_sub(b, b, b2) && BN_nnmod(a, a, ref->n, ref->ctx) &&
+                 BN_nnmod(b, b, ref->n, ref->ctx));
+    bool good = !BN_is_zero(a) && !BN_is_zero(b) && !BN_is_zero(u2);
+    if (good) {
+        EC_POINT *q = EC_POINT_new(ref->group);
+        BIGNUM *d = BN_new();
+        p256_require(BN_mod_inverse(d, b, ref->n, ref->ctx) != NULL);
+        p256_require(BN_mod_mul(d, d, a, ref->n, ref->ctx));
+        p256_require(EC_POINT_mul(ref->group, q, d, NULL, NULL, ref->ctx));
+        good = construct(ref, q, u1, u2, u2, out);
+        BN_free(d);
+        EC_POINT_free(q);
+    }
+    BN_free(u1);
+    BN_free(u2);
+    BN_free(a);
+    BN_free(b);
+    BN_free(a2);
+    BN_free(b2);
+    return good;
+}
+
+Test(p256_engine, collisions_in_every_addition_of_the_tree, .timeout = 600)
+{
+    struct p256_reference ref = p256_reference_new();
+    struct bed beds[4];
+    uint64_t state = 99;
+    size_t count = beds_new(beds, 6);
+    for (size_t b = 0; b < count; b++) {
+        struct stage stage;
+        const size_t terms = p256_terms(beds[b].window), of_key = p256_windows(beds[b].window);
+        stage_init(&stage, &beds[b], &ref);
+        /* Levels of the tree: neighbours of 1, 2, 4, ... terms, as far as one of them has a term of
+         * Q and one a term of G (others never meet for this reason). */
+        for (size_t size = 1; size < terms; size *= 2) {
+            size_t again = 0, made = 0;
+            for (size_t first = 0; first + size < terms; first += 2 * size) {
+                if (first + 2 * size <= of_key || first >= of_key) {
+                    continue;
+                }
+                for (int opposite = 0; opposite < 2; opposite++) {
+                    struct subject subject;
+                    if (collide(&ref, beds[b].window, first, size, size, opposite, &state,
+                                &subject)) {
+                        again += perform(&stage, &subject, "a node of the tree");
+                        made++;
+                    }
+                }
+            }
+            cr_log_info("%s, nodes of %zu and %zu: %zu made, handed back %zu times", beds[b].name,
+                        size, size, made, again);
+            cr_assert(made > 0 && again > 0, "%s: %zu", beds[b].name, size);
+        }
+        /* One term after another, as without levels: all before it and the next. */
+        for (size_t size = 1; size < 32; size *= 2) {
+            for (size_t next = of_key / size * size; next < terms; next += size) {
+                for (int opposite = 0; opposite < 2; opposite++) {
+                    struct subject subject;
+                    if (collide(&ref, beds[b].window, 0, next, size, opposite, &state, &subject)) {
+                        perform(&stage, &subject, "one after another");
+                    }
+                }
+            }
+        }
+        stage_cleanup(&stage);
+    }
+    beds_free(beds, count);
+    p256_reference_free(&ref);
+}
+
+/* A key for which u1 G + u2 Q is a given point. */
+static void key_for_sum(const struct p256_reference *ref, const EC_POINT *sum, const BIGNUM *u1,
+                        const BIGNUM *u2, EC_POINT *q)
+{
+    BIGNUM *inverse = BN_new();
+    p256_require(EC_POINT_mul(ref->group, q, u1, NULL, NULL, ref->ctx) &&
+                 EC_POINT_invert(ref->group, q, ref->ctx) &&
+                 EC_POINT_add(ref->group, q, q, sum, ref->ctx));
+    p256_require(BN_mod_inverse(inverse, u2, ref->n, ref->ctx) != NULL);
+    p256_require(EC_POINT_mul(ref->group, q, NULL, q, inverse, ref->ctx));
+    BN_free(inverse);
+}
+
+static void sign_with_r(const struct p256_reference *ref, const BIGNUM *r, const BIGNUM *u1,
+                        const BIGNUM *u2, struct subject *out)
+{
+    BIGNUM *s = BN_new(), *e = BN_new();
+    p256_require(BN_mod_inverse(s, u2, ref->n, ref->ctx) != NULL);
+    p256_require(BN_mod_mul(s, s, r, ref->n, ref->ctx) && BN_mod_mul(e, u1, s, ref->n, ref->ctx));
+    p256_require(BN_bn2bin_padded(out->signature, 32, r) &&
+                 BN_bn2bin_padded(out->signature + 32, 32, s) &&
+                 BN_bn2bin_padded(out->digest, 32, e));
+    BN_free(s);
+    BN_free(e);
+    expect_by_reference(out);
+}
+
+/* x coordinates from n to p - 1 reduce to small r, and only there r + n has to be tried. */
+Test(p256_engine, sums_whose_x_is_above_n, .timeout = 600)
+{
+    struct p256_reference ref = p256_reference_new();
+    struct bed beds[4];
+    size_t count = beds_new(beds, 6);
+    EC_POINT *sum = EC_POINT_new(ref.group), *q = EC_POINT_new(ref.group);
+    BIGNUM *x = BN_new(), *r = BN_new(), *u1 = BN_new(), *u2 = BN_new(), *gap = BN_new();
+    p256_require(BN_sub(gap, ref.p, ref.n));
+    for (size_t b = 0; b < count; b++) {
+        struct stage stage;
+        size_t second = 0, first = 0;
+        stage_init(&stage, &beds[b], &ref);
+        for (int turn = 0; turn < 120; turn++) {
+            /* From the bottom of n .. p - 1, from its top, and x = r itself. */
+            p256_require(turn % 3 == 0   ? BN_copy(x, ref.n) != NULL && BN_add_word(x, 1 + turn)
+                         : turn % 3 == 1 ? BN_copy(x, ref.p) != NULL && BN_sub_word(x, 1 + turn)
+                                         : BN_set_word(x, 1 + turn));
+            if (!EC_POINT_set_compressed_coordinates_GFp(ref.group, sum, x, turn & 1, ref.ctx)) {
+                continue;
+            }
+            p256_require(BN_rand_range(u1, ref.n) && BN_rand_range(u2, ref.n));
+            key_for_sum(&ref, sum, u1, u2, q);
+            p256_require(BN_nnmod(r, x, ref.n, ref.ctx));
+            struct subject subject = {.key = p256_key_of(&ref, q)};
+            sign_with_r(&ref, r, u1, u2, &subject);
+            cr_assert_eq(subject.expected, STATUS_OK);
+            cr_assert_eq(perform(&stage, &subject, "x above n"), 0);
+            second += BN_cmp(x, ref.n) > 0;
+            first += BN_cmp(x, ref.n) < 0;
+        }
+        cr_assert(second > 20 && first > 5);
+        /* r = p - n: r + n = p is no coordinate, though it would be 0 modulo p. */
+        BN_zero(x);
+        p256_require(EC_POINT_set_compressed_coordinates_GFp(ref.group, sum, x, 0, ref.ctx));
+        for (int below = -1; below <= 1; below++) {
+            p256_require(BN_rand_range(u1, ref.n) && BN_rand_range(u2, ref.n));
+            key_for_sum(&ref, sum, u1, u2, q);
+            p256_require(BN_copy(r, gap) != NULL && BN_add_word(r, 1) &&
+                         BN_sub_word(r, (BN_ULONG)(1 - below)));
+            struct subject subject = {.key = p256_key_of(&ref, q)};
+            sign_with_r(&ref, r, u1, u2, &subject);
+            cr_assert_eq(subject.expected, STATUS_FAILED);
+            perform(&stage, &subject, "r = p - n");
+        }
+        stage_cleanup(&stage);
+    }
+    BN_free(x);
+    BN_free(r);
+    BN_free(u1);
+    BN_free(u2);
+    BN_free(gap);
+    EC_POINT_free(sum);
+    EC_POINT_free(q);
+    beds_free(beds, count);
+    p256_reference_free(&ref);
+}
+
+/* r and s from {0, 1, n - 1, n, n + 1, p - n, p, 2^256 - 1, ...}. */
+Test(p256_engine, r_and_s_at_the_ends, .timeout = 600)
+{
+    struct p256_reference ref = p256_reference_new();
+    struct bed beds[4];
+    size_t count = beds_new(beds, 6), ends = 0;
+    uint8_t values[12][32];
+    BIGNUM *value = BN_new();
+    for (unsigned i = 0; i < 3; i++) {
+        p256_require(BN_set_word(value, i) && BN_bn2bin_padded(values[ends++], 32, value));
+        p256_require(BN_copy(value, ref.n) != NULL && BN_sub_word(value, 1) &&
+                     BN_add_word(value, i) && BN_bn2bin_padded(values[ends++], 32, value));
+        p256_require(BN_sub(value, ref.p, ref.n) && BN_sub_word(value, 1) &&
+                     BN_add_word(value, i) && BN_bn2bin_padded(values[ends++], 32, value));
+    }
+    p256_require(BN_bn2bin_padded(values[ends++], 32, ref.p));
+    memset(values[ends++], 0xff, 32);
+    for (size_t b = 0; b < count; b++) {
+        struct stage stage;
+        stage_init(&stage, &beds[b], &ref);
+        for (size_t i = 0; i < ends; i++) {
+            for (size_t j = 0; j < ends; j++) {
+                struct subject subject = *stage.good[(i * ends + j) % ENGINE_JOBS_MAX];
+                memcpy(subject.signature, values[i], 32);
+                memcpy(subject.signature + 32, values[j], 32);
+                if ((i + j) % 3 == 0) {
+                    memset(subject.digest, i % 2 ? 0xff : 0, 32);
+                }
+                expect_by_reference(&subject);
+                perform(&stage, &subject, "ends");
+            }
+            /* A good signature with one half replaced. */
+            for (int half = 0; half < 2; half++) {
+                struct subject subject = *stage.good[i];
+                memcpy(subject.signature + 32 * half, values[i], 32);
+                expect_by_reference(&subject);
+                perform(&stage, &subject, "one end");
+            }
+        }
+        stage_cleanup(&stage);
+    }
+    BN_free(value);
+    beds_free(beds, count);
+    p256_reference_free(&ref);
+}
+
+/* e is any 256 bits, at or above n too. */
+Test(p256_engine, digests_above_n)
+{
+    struct p256_reference ref = p256_reference_new();
+    struct bed beds[4];
+    size_t count = beds_new(beds, 6);
+    for (size_t b = 0; b < count; b++) {
+        struct stage stage;
+        stage_init(&stage, &beds[b], &ref);
+        for (unsigned i = 0; i < 40; i++) {
+            struct subject subject = {.key_index = i % POOL_KEYS};
+            memset(subject.digest, 0xff, 32);
+            subject.digest[31] = (uint8_t)(255 - i);
+            if (i % 2 != 0) { /* n + small */
+                p256_require(BN_bn2bin_padded(subject.digest, 32, ref.n));
+                subject.digest[31] = (uint8_t)(subject.digest[31] + i / 2);
+            }
+            ECDSA_SIG *sig = ECDSA_do_sign(subject.digest, 32, stage.pool->keys[i % POOL_KEYS]);
+            const BIGNUM *r, *s;
+            ECDSA_SIG_get0(sig, &r, &s);
+            p256_require(BN_bn2bin_padded(subject.signature, 32, r) &&
+                         BN_bn2bin_padded(subject.signature + 32, 32, s));
+            ECDSA_SIG_free(sig);
+            subject.key = stage.pool->public[i % POOL_KEYS];
+            expect_by_reference(&subject);
+            cr_assert_eq(subject.expected, STATUS_OK);
+            perform(&stage, &subject, "large digest");
+        }
+        stage_cleanup(&stage);
+    }
+    beds_free(beds, count);
+    p256_reference_free(&ref);
+}
