@@ -35,7 +35,7 @@ enum status p256_point_load(struct p256_point64 *point, const struct public_key 
     return fe64_equal(&left, &right) ? STATUS_OK : STATUS_FAILED;
 }
 
-static size_t table_bytes(unsigned window)
+size_t p256_table_bytes(unsigned window)
 {
     return p256_table_entries(window) * sizeof(struct p256_entry);
 }
@@ -64,26 +64,37 @@ static enum status table_build(const void *shared, void *scratch, unsigned windo
     return status;
 }
 
-static void shared_free(void *memory)
+void p256_shared_free(void *memory)
 {
     struct p256_shared *shared = memory;
     if (shared != NULL) {
-        table_memory_free(shared->generator, table_bytes(P256_WINDOW_GENERATOR));
+        table_memory_free(shared->generator, p256_table_bytes(P256_WINDOW_GENERATOR));
         free(shared);
     }
 }
 
-static void *shared_new(void)
+struct p256_shared *p256_shared_allocate(void)
 {
     struct p256_shared *shared = calloc(1, sizeof *shared);
-    struct p256_scratch64 *scratch = aligned_alloc(ENGINE_ALIGNMENT, sizeof *scratch);
-    if (shared != NULL && scratch != NULL) {
-        shared->bmi2 = cpu_features_read().bmi2_adx;
-        shared->generator = table_memory_new(table_bytes(P256_WINDOW_GENERATOR));
+    if (shared == NULL) {
+        return NULL;
     }
-    if (shared == NULL || shared->generator == NULL) {
+    shared->bmi2 = cpu_features_read().bmi2_adx;
+    shared->generator = table_memory_new(p256_table_bytes(P256_WINDOW_GENERATOR));
+    if (shared->generator == NULL) {
+        free(shared);
+        return NULL;
+    }
+    return shared;
+}
+
+static void *shared_new(void)
+{
+    struct p256_shared *shared = p256_shared_allocate();
+    struct p256_scratch64 *scratch = aligned_alloc(ENGINE_ALIGNMENT, sizeof *scratch);
+    if (shared == NULL || scratch == NULL) {
         free(scratch);
-        shared_free(shared);
+        p256_shared_free(shared);
         return NULL;
     }
     build(shared, shared->generator, P256_WINDOW_GENERATOR, &p256_generator, scratch);
@@ -109,10 +120,10 @@ const struct engine p256_engine_portable = {
     .key_type = KEY_P256,
     .window_min = P256_WINDOW_MIN,
     .window_max = P256_WINDOW_MAX,
-    .table_bytes = table_bytes,
+    .table_bytes = p256_table_bytes,
     .table_build = table_build,
     .shared_new = shared_new,
-    .shared_free = shared_free,
+    .shared_free = p256_shared_free,
     .scratch_bytes = sizeof(struct p256_scratch64),
     .verify_known = verify_known,
 };

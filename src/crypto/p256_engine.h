@@ -40,21 +40,26 @@ struct p256_scratch64 {
 };
 
 /* The two compilations of p256_verify64.h. verify: struct engine.verify_known. build: from a point
- * of the curve, the table for `window`, entries in the domain of p256_field64.h. doublings: 2^i P
- * into scratch->chain. */
+ * of the curve, the table for `window`, entries in the domain of p256_field64.h. chain: 2^i P
+ * into scratch->chain_x, _y, _z. */
 void p256_verify_portable(const struct p256_entry *generator, struct p256_scratch64 *scratch,
                           unsigned window, struct engine_job *jobs, size_t count);
 void p256_build_portable_vartime(struct p256_entry *table, unsigned window,
                                  const struct p256_point64 *point, struct p256_scratch64 *scratch);
-void p256_doublings_portable_vartime(const struct p256_point64 *point,
-                                     struct p256_scratch64 *scratch);
+void p256_chain_portable_vartime(const struct p256_point64 *point, struct p256_scratch64 *scratch);
 #if defined(__x86_64__)
 void p256_verify_bmi2(const struct p256_entry *generator, struct p256_scratch64 *scratch,
                       unsigned window, struct engine_job *jobs, size_t count);
 void p256_build_bmi2_vartime(struct p256_entry *table, unsigned window,
                              const struct p256_point64 *point, struct p256_scratch64 *scratch);
-void p256_doublings_bmi2_vartime(const struct p256_point64 *point, struct p256_scratch64 *scratch);
+void p256_chain_bmi2_vartime(const struct p256_point64 *point, struct p256_scratch64 *scratch);
 #endif
+
+/* struct engine's members that are the same for all. */
+size_t p256_table_bytes(unsigned window);
+void p256_shared_free(void *shared);
+/* An engine's shared part without the generator's table written; NULL when memory fails. */
+struct p256_shared *p256_shared_allocate(void);
 
 /* A public key as a point: STATUS_FAILED if a coordinate is not below p or the point is not on the
  * curve. */

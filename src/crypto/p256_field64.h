@@ -244,6 +244,9 @@ FE64_INLINE struct fe64 fe64_from_words(const uint64_t words[4])
     return fe64_mul(&a, &fe64_r2);
 }
 
+/* 1 / a mod p as plain numbers, below p; zero for zero. */
+struct fe64 fe64_invert_words_vartime(const struct fe64 *a);
+
 /* 1 / a in the domain; zero for zero. */
 struct fe64 fe64_invert_vartime(const struct fe64 *a);
 

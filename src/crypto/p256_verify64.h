@@ -198,18 +198,15 @@ void P256_NAME(p256_verify)(const struct p256_entry *generator, struct p256_scra
     }
 }
 
-/* 2^i P for i = 0 .. 255 as affine points, by one inversion. n is an odd prime: none is the point
- * at infinity, no z is zero. */
-void P256_NAME2(p256_doublings)(const struct p256_point64 *point, struct p256_scratch64 *scratch)
+/* 2^i P for i = 0 .. 255 in Jacobian coordinates. n is an odd prime: none is the point at infinity,
+ * no z is zero. */
+void P256_NAME2(p256_chain)(const struct p256_point64 *point, struct p256_scratch64 *scratch)
 {
-    struct fe64 x = point->x, y = point->y, z = fe64_one, product = fe64_one;
-    struct fe64 *products = scratch->products;
+    struct fe64 x = point->x, y = point->y, z = fe64_one;
     for (size_t i = 0; i < P256_DOUBLINGS; i++) {
         scratch->chain_x[i] = x;
         scratch->chain_y[i] = y;
         scratch->chain_z[i] = z;
-        products[i] = product;
-        product = fe64_mul(&product, &z);
         struct fe64 delta = fe64_square(&z), gamma = fe64_square(&y);
         struct fe64 beta = fe64_mul(&x, &gamma);
         struct fe64 t = fe64_add(&x, &delta), alpha = fe64_sub(&x, &delta);
@@ -229,6 +226,17 @@ void P256_NAME2(p256_doublings)(const struct p256_point64 *point, struct p256_sc
         y = fe64_sub(&beta, &x);
         y = fe64_mul(&alpha, &y);
         y = fe64_sub(&y, &gamma);
+    }
+}
+
+/* The same as affine points, by one inversion. */
+static void doublings_make(const struct p256_point64 *point, struct p256_scratch64 *scratch)
+{
+    struct fe64 *products = scratch->products, product = fe64_one;
+    P256_NAME2(p256_chain)(point, scratch);
+    for (size_t i = 0; i < P256_DOUBLINGS; i++) {
+        products[i] = product;
+        product = fe64_mul(&product, &scratch->chain_z[i]);
     }
     struct fe64 inverse = fe64_invert_vartime(&product);
     for (size_t i = P256_DOUBLINGS; i-- > 0;) {
@@ -253,7 +261,7 @@ void P256_NAME2(p256_build)(struct p256_entry *table, unsigned window,
     struct p256_point64 *entries = (struct p256_point64 *)(void *)table;
     const size_t windows = p256_windows(window);
     bool exceptional = false;
-    P256_NAME2(p256_doublings)(point, scratch);
+    doublings_make(point, scratch);
     for (size_t i = 0; i < windows; i++) {
         entries[i << (window - 1)] = scratch->chain[i * window];
     }

@@ -1,0 +1,49 @@
+/* What the files of the AVX-512 IFMA engine share: points in eight lanes and the simultaneous
+ * inversion. Bounds of values are in units of 2^256, as in p256_field_ifma.h. */
+#ifndef POPGATE_CRYPTO_P256_IFMA_H
+#define POPGATE_CRYPTO_P256_IFMA_H
+
+#include "crypto/p256_engine.h"
+#include "crypto/p256_field_ifma.h"
+
+#if defined(__x86_64__)
+
+#define P256_GROUPS    (ENGINE_JOBS_MAX / FE8_LANES)
+#define P256_STEPS_MAX (P256_GROUPS * ((P256_TERMS_MAX + 1) / 2))
+
+struct p256_point8 {
+    struct fe8 x, y;
+};
+
+/* An affine addition between the way through the list and the way back. */
+struct p256_step8 {
+    struct fe8 x, difference, product;
+};
+
+struct p256_scratch_ifma {
+    /* verify_known: a term for every slot and lane; points of a group after the first level. */
+    uintptr_t terms[P256_GROUPS][P256_TERMS_MAX][FE8_LANES];
+    struct p256_point8 points[P256_GROUPS][(P256_TERMS_MAX + 1) / 2];
+    struct p256_step8 steps[P256_STEPS_MAX];
+    struct p256_signature signatures[ENGINE_JOBS_MAX];
+    struct p256_scratch64 build;
+};
+
+/* 2^260 mod p, which stands for 1. */
+extern const struct fe8_constant fe8_one;
+/* 2^520 mod p, which brings a number into the domain. */
+extern const struct fe8_constant fe8_r2;
+
+/* 1 / a in every lane, by one inversion for all and six products. a: carried, below 2, zero in no
+ * lane. Carried, below 1.2. */
+struct fe8 fe8_invert_vartime(const struct fe8 *a);
+
+/* struct engine.table_build's second half: the table of a point of the curve. */
+void p256_build_ifma_vartime(struct p256_entry *table, unsigned window,
+                             const struct p256_point64 *point, struct p256_scratch_ifma *scratch);
+
+void p256_verify_ifma(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,
+                      unsigned window, struct engine_job *jobs, size_t count);
+
+#endif
+#endif

@@ -1,0 +1,538 @@
+/* ES256 by AVX-512 IFMA. From five signatures on every lane has one; fewer are spread, a signature
+ * over two, four or eight lanes. Where there are enough of them the terms are added as a tree of
+ * affine additions, one simultaneous inversion a level, and what is left in XYZZ coordinates (x = X
+ * / ZZ, y = Y / ZZZ; formulas madd-2008-s, mmadd-2008-s and add-2008-s of the Explicit-Formulas
+ * Database, hyperelliptic.org/EFD/g1p), whose last x coordinate is compared without an inversion.
+ *
+ * Exceptional additions, of equal or opposite points: in XYZZ coordinates ZZ becomes zero and stays
+ * so. In an affine level the difference is zero, and so is the product of its lane and group: there
+ * 1 is put in the product's place, the lane of that group is marked, and nobody else sees it. */
+#include "crypto/p256_ifma.h"
+
+#if defined(__x86_64__)
+
+/* A level costs one inversion, about 1.1 us, and saves an addition in XYZZ coordinates against an
+ * affine one, 33 ns, for every vector of eight: worth it from so many vectors on. */
+#define LEVEL_VECTORS_MIN 32
+
+/* y for `terms`: subtracted where the lowest bit is set. Wide, 0 <= y <= 1, limbs of at most 2^52
+ * in size. */
+FE8_INLINE struct fe8 load_y(const uintptr_t terms[FE8_LANES])
+{
+    const __mmask8 negative = _mm512_test_epi64_mask(_mm512_loadu_si512((const void *)terms),
+                                                     fe8_set1(1));
+    struct fe8 y = fe8_load(terms, offsetof(struct p256_entry, y));
+#pragma GCC unroll 5
+    for (int i = 0; i < FE8_LIMBS; i++) {
+        y.v[i] = _mm512_mask_sub_epi64(y.v[i], negative, fe8_set1(fe8_p.v[i]), y.v[i]);
+    }
+    return y;
+}
+
+FE8_INLINE struct fe8 load_x(const uintptr_t terms[FE8_LANES])
+{
+    return fe8_load(terms, offsetof(struct p256_entry, x));
+}
+
+FE8_INLINE struct fe8 carried(struct fe8 a)
+{
+    return fe8_carry(&a);
+}
+
+/* a - b + k p, carried: b at most k, a + k below 16. */
+FE8_INLINE struct fe8 difference(const struct fe8 *a, const struct fe8 *b, uint64_t k)
+{
+    struct fe8 r = fe8_sub(a, b);
+    r = fe8_add_p(&r, k);
+    return fe8_carry(&r);
+}
+
+/* ---- affine levels ---- */
+
+/* One group's part of a level: what its products came to, and afterwards their inverse. */
+struct chain8 {
+    struct fe8 product;
+};
+
+/* What an affine addition does with 1 / (b.x - a.x): slope = (b.y - a.y) / (b.x - a.x), x = slope^2
+ * - a.x - b.x, y = slope (a.x - x) - a.y. With ky at least y's bound: the slope's factors are below
+ * 1.3 and 2 ky + 1 <= 7, so slope < 1.6 and its square < 1.2. */
+FE8_INLINE struct p256_point8 affine_sum(const struct fe8 *ax, const struct fe8 *ay,
+                                         const struct fe8 *bx, const struct fe8 *by,
+                                         const struct fe8 *inverse, bool first)
+{
+    const uint64_t kx = first ? 1 : 4, ky = first ? 1 : 3;
+    struct fe8 t = difference(by, ay, ky);
+    const struct fe8 slope = carried(fe8_mul(&t, inverse));
+    t = fe8_add(ax, bx);
+    t = fe8_p_minus(2 * kx, &t);
+    struct p256_point8 r;
+    r.x = fe8_square_add(&slope, &t);
+    if (!first) {
+        r.x = fe8_fold(&r.x); /* below 9.2 before */
+    }
+    t = difference(ax, &r.x, first ? 4 : 2);
+    const struct fe8 y = fe8_p_minus(ky, ay);
+    r.y = fe8_mul_add(&slope, &t, &y);
+    if (!first) {
+        r.y = fe8_fold(&r.y);
+    }
+    return r;
+}
+
+/* The first level, from the table's entries: coordinates at most 1; sums: x below 3.2, y below 2.6
+ * (slope (a.x - x + 4 p) < 1.6 * 5 / 16 + 1). */
+static void first_level_through(struct p256_scratch_ifma *scratch, size_t groups, size_t half,
+                                struct chain8 chains[P256_GROUPS])
+{
+    struct p256_step8 *step = scratch->steps;
+    for (size_t i = half; i-- > 0;) {
+        for (size_t g = 0; g < groups; g++, step++) {
+            const uintptr_t(*terms)[FE8_LANES] = &scratch->terms[g][2 * i];
+            const struct fe8 b = load_x(terms[1]);
+            step->x = load_x(terms[0]);
+            step->difference = difference(&b, &step->x, 1);
+            step->product = chains[g].product;
+            chains[g].product = carried(fe8_mul(&chains[g].product, &step->difference));
+        }
+    }
+}
+
+static void first_level_back(struct p256_scratch_ifma *scratch, size_t groups, size_t half,
+                             struct chain8 chains[P256_GROUPS])
+{
+    const struct p256_step8 *step = scratch->steps + half * groups;
+    for (size_t i = 0; i < half; i++) {
+        step -= groups;
+        for (size_t g = 0; g < groups; g++) {
+            const struct p256_step8 *own = step + g;
+            const uintptr_t(*terms)[FE8_LANES] = &scratch->terms[g][2 * i];
+            const struct fe8 inverse = carried(fe8_mul(&chains[g].product, &own->product));
+            chains[g].product = carried(fe8_mul(&chains[g].product, &own->difference));
+            const struct fe8 ay = load_y(terms[0]), by = load_y(terms[1]), bx = load_x(terms[1]);
+            scratch->points[g][i] = affine_sum(&own->x, &ay, &bx, &by, &inverse, true);
+        }
+    }
+}
+
+/* The other levels, in place: coordinates below 3.2 and 2.6; sums folded, above zero and below 1 +
+ * 2^-27. The way through goes down and the way back up, so that a sum may lie where an operand of
+ * an earlier pair was. */
+static void level_through(struct p256_scratch_ifma *scratch, size_t groups, size_t half,
+                          struct chain8 chains[P256_GROUPS])
+{
+    struct p256_step8 *step = scratch->steps;
+    for (size_t i = half; i-- > 0;) {
+        for (size_t g = 0; g < groups; g++, step++) {
+            const struct p256_point8 *points = &scratch->points[g][2 * i];
+            step->difference = difference(&points[1].x, &points[0].x, 4);
+            step->product = chains[g].product;
+            chains[g].product = carried(fe8_mul(&chains[g].product, &step->difference));
+        }
+    }
+}
+
+static void level_back(struct p256_scratch_ifma *scratch, size_t groups, size_t half,
+                       struct chain8 chains[P256_GROUPS])
+{
+    const struct p256_step8 *step = scratch->steps + half * groups;
+    for (size_t i = 0; i < half; i++) {
+        step -= groups;
+        for (size_t g = 0; g < groups; g++) {
+            const struct p256_step8 *own = step + g;
+            const struct p256_point8 *a = &scratch->points[g][2 * i], *b = a + 1;
+            const struct fe8 inverse = carried(fe8_mul(&chains[g].product, &own->product));
+            chains[g].product = carried(fe8_mul(&chains[g].product, &own->difference));
+            scratch->points[g][i] = affine_sum(&a->x, &a->y, &b->x, &b->y, &inverse, false);
+        }
+    }
+}
+
+/* The chains' inverses; lanes whose product is zero are marked and get 1. A chain's product with
+ * differences below 8 stays below 2: P' < 8 P / 16 + 1. */
+static void invert_chains(struct chain8 chains[P256_GROUPS], size_t groups,
+                          __mmask8 exceptional[P256_GROUPS])
+{
+    struct fe8 products[P256_GROUPS];
+    const struct fe8 one = fe8_broadcast(&fe8_one);
+    struct fe8 all = one;
+    for (size_t g = 0; g < groups; g++) {
+        const struct fe8 digits = fe8_digits(&chains[g].product);
+        const __mmask8 zero = fe8_is_zero(&digits);
+        exceptional[g] |= zero;
+        chains[g].product = fe8_blend(zero, &chains[g].product, &one);
+        products[g] = all;
+        all = carried(fe8_mul(&all, &chains[g].product));
+    }
+    struct fe8 inverse = fe8_invert_vartime(&all);
+    for (size_t g = groups; g-- > 0;) {
+        const struct fe8 own = chains[g].product;
+        chains[g].product = carried(fe8_mul(&inverse, &products[g]));
+        inverse = carried(fe8_mul(&inverse, &own));
+    }
+}
+
+static size_t add_level(struct p256_scratch_ifma *scratch, size_t groups, size_t terms, bool first,
+                        __mmask8 exceptional[P256_GROUPS])
+{
+    struct chain8 chains[P256_GROUPS];
+    const size_t half = terms / 2;
+    for (size_t g = 0; g < groups; g++) {
+        chains[g].product = fe8_broadcast(&fe8_one);
+    }
+    if (first) {
+        first_level_through(scratch, groups, half, chains);
+    } else {
+        level_through(scratch, groups, half, chains);
+    }
+    invert_chains(chains, groups, exceptional);
+    if (first) {
+        first_level_back(scratch, groups, half, chains);
+    } else {
+        level_back(scratch, groups, half, chains);
+    }
+    for (size_t g = 0; terms % 2 != 0 && g < groups; g++) {
+        if (first) {
+            scratch->points[g][half].x = load_x(scratch->terms[g][terms - 1]);
+            scratch->points[g][half].y = load_y(scratch->terms[g][terms - 1]);
+        } else {
+            scratch->points[g][half] = scratch->points[g][terms - 1];
+        }
+    }
+    return half + terms % 2;
+}
+
+/* ---- XYZZ ---- */
+
+/* x folded; y wide, below 2.6; zz carried, below 4.3; zzz carried, below 3. `y` stands for Y or for
+ * -Y, in turns: the code knows which. */
+struct xyzz8 {
+    struct fe8 x, y, zz, zzz;
+};
+
+/* d^2 - ppp - 2 q + k p, folded. */
+FE8_INLINE struct fe8 third_x(const struct fe8 *d, const struct fe8 *ppp, const struct fe8 *q,
+                              uint64_t k)
+{
+    struct fe8 t = fe8_add(q, q);
+    t = fe8_add(&t, ppp);
+    t = fe8_p_minus(k, &t);
+    t = fe8_square_add(d, &t);
+    return fe8_fold(&t);
+}
+
+/* -(a + b): x below 3.2, y below 2.6. P < 7.2, R < 5.6, PP < 4.3, PPP < 3, Q < 1.9, R^2 < 3: X < 3
+ * + 7, Y < 5.6 * 3 / 16 + 2.6 * 3 / 16 + 1 < 2.6. */
+FE8_INLINE struct xyzz8 add_two(const struct p256_point8 *a, const struct p256_point8 *b)
+{
+    struct xyzz8 r;
+    const struct fe8 p = difference(&b->x, &a->x, 4), d = difference(&b->y, &a->y, 3);
+    const struct fe8 ax = carried(a->x), ay = carried(a->y);
+    r.zz = carried(fe8_square(&p));
+    const struct fe8 ppp = fe8_mul(&p, &r.zz), q = fe8_mul(&ax, &r.zz);
+    r.zzz = carried(ppp);
+    r.x = third_x(&d, &ppp, &q, 7);
+    const struct fe8 t = difference(&r.x, &q, 2);
+    r.y = fe8_mul_mul(&d, &t, &ay, &r.zzz);
+    return r;
+}
+
+/* With `negative` the y of `a` is -Y and that of the result Y, otherwise the other way round: so
+ * that Y3 = R (Q - X3) - Y1 PPP is a sum of two products, reduced once. b's x below 3.2, y below
+ * 2.6. U2 < 1.9, P < 3.9, PP < 2, PPP < 1.5, Q < 1.2; S2 < 1.5, R < 4.5, R^2 < 2.3; X < 2.3 + 4; Y
+ * < 4.5 * 3.2 / 16 + 2.6 * 1.5 / 16 + 1 < 2.2; zz < 4.3 * 2 / 16 + 1 < 1.6, zzz < 3 * 1.5 / 16 + 1
+ * < 1.3. With `last` only x and zz are computed. */
+FE8_INLINE struct xyzz8 add_mixed(const struct xyzz8 *a, const struct p256_point8 *b, bool negative,
+                                  bool last)
+{
+    struct xyzz8 r = *a;
+    const struct fe8 bx = carried(b->x), by = carried(b->y);
+    struct fe8 t = fe8_p_minus(2, &a->x);
+    const struct fe8 p = carried(fe8_mul_add(&bx, &a->zz, &t));
+    t = negative ? a->y : fe8_p_minus(3, &a->y);
+    const struct fe8 d = carried(fe8_mul_add(&by, &a->zzz, &t));
+    const struct fe8 pp = carried(fe8_square(&p));
+    const struct fe8 ppp = fe8_mul(&p, &pp), ax = carried(a->x);
+    const struct fe8 q = fe8_mul(&ax, &pp);
+    r.zz = carried(fe8_mul(&a->zz, &pp));
+    r.x = third_x(&d, &ppp, &q, 4);
+    if (!last) {
+        const struct fe8 ay = carried(a->y), ppp_carried = carried(ppp);
+        t = negative ? difference(&q, &r.x, 2) : difference(&r.x, &q, 2);
+        r.y = fe8_mul_mul(&d, &t, &ay, &ppp_carried);
+        r.zzz = carried(fe8_mul(&a->zzz, &ppp_carried));
+    }
+    return r;
+}
+
+/* -(a + b), where the y of both are Y, or both -Y. U < 1.3, S < 1.5, P < 3.3, R < 3.5, PP < 1.7,
+ * PPP < 1.4, Q < 1.2: X < 1.8 + 4, Y < 2. With `last` only x and zz are computed. */
+FE8_INLINE struct xyzz8 add_full(const struct xyzz8 *a, const struct xyzz8 *b, bool last)
+{
+    struct xyzz8 r = *a;
+    const struct fe8 ax = carried(a->x), ay = carried(a->y);
+    const struct fe8 bx = carried(b->x), by = carried(b->y);
+    const struct fe8 u1 = fe8_mul(&ax, &b->zz), s1 = fe8_mul(&ay, &b->zzz);
+    struct fe8 t = fe8_p_minus(2, &u1);
+    const struct fe8 p = carried(fe8_mul_add(&bx, &a->zz, &t));
+    t = fe8_p_minus(2, &s1);
+    const struct fe8 d = carried(fe8_mul_add(&by, &a->zzz, &t));
+    const struct fe8 pp = carried(fe8_square(&p)), u1_carried = carried(u1);
+    const struct fe8 ppp = fe8_mul(&p, &pp), q = fe8_mul(&u1_carried, &pp);
+    t = carried(fe8_mul(&a->zz, &b->zz));
+    r.zz = carried(fe8_mul(&t, &pp));
+    r.x = third_x(&d, &ppp, &q, 4);
+    if (!last) {
+        const struct fe8 s1_carried = carried(s1), ppp_carried = carried(ppp);
+        t = carried(fe8_mul(&a->zzz, &b->zzz));
+        r.zzz = carried(fe8_mul(&t, &ppp_carried));
+        t = difference(&r.x, &q, 2);
+        r.y = fe8_mul_mul(&d, &t, &s1_carried, &ppp_carried);
+    }
+    return r;
+}
+
+static struct xyzz8 blend(__mmask8 mask, const struct xyzz8 *a, const struct xyzz8 *b)
+{
+    return (struct xyzz8){fe8_blend(mask, &a->x, &b->x), fe8_blend(mask, &a->y, &b->y),
+                          fe8_blend(mask, &a->zz, &b->zz), fe8_blend(mask, &a->zzz, &b->zzz)};
+}
+
+/* ---- groups ---- */
+
+/* What is common to all groups of a call. */
+struct layout {
+    size_t live, groups;
+    unsigned lanes_log2; /* lanes a signature */
+    size_t slots;        /* terms a lane */
+    __mmask8 full;       /* lanes that have a term in the last slot */
+};
+
+FE8_INLINE struct p256_point8 point_at(const struct p256_scratch_ifma *scratch, size_t group,
+                                       size_t slot, bool from_table)
+{
+    if (!from_table) {
+        return scratch->points[group][slot];
+    }
+    const uintptr_t *terms = scratch->terms[group][slot];
+    return (struct p256_point8){load_x(terms), load_y(terms)};
+}
+
+/* The sum of a group's slots, one after another; of its lanes with `last`, only x and zz. At least
+ * three slots; the last may be missing in some lanes. */
+FE8_INLINE struct xyzz8 add_slots(const struct p256_scratch_ifma *scratch, size_t group,
+                                  size_t slots, __mmask8 full, bool from_table, bool last)
+{
+    struct p256_point8 a = point_at(scratch, group, 0, from_table);
+    struct p256_point8 b = point_at(scratch, group, 1, from_table);
+    struct xyzz8 sum = add_two(&a, &b);
+    size_t i = 2;
+    for (; i + 2 < slots; i += 2) {
+        a = point_at(scratch, group, i, from_table);
+        sum = add_mixed(&sum, &a, true, false);
+        a = point_at(scratch, group, i + 1, from_table);
+        sum = add_mixed(&sum, &a, false, false);
+    }
+    /* One or two are left. */
+    if (i + 1 < slots) {
+        a = point_at(scratch, group, i++, from_table);
+        sum = add_mixed(&sum, &a, true, false);
+        /* To the same sign of y as after one addition, so that there is one kind of end. */
+        sum.y = fe8_p_minus(3, &sum.y);
+        sum.y = fe8_fold(&sum.y);
+    }
+    a = point_at(scratch, group, i, from_table);
+    struct xyzz8 longer = add_mixed(&sum, &a, true, last);
+    if (full != 0xff) {
+        /* Where nothing is added the sum keeps its sign, which the addition turns. */
+        sum.y = fe8_p_minus(3, &sum.y);
+        longer = blend(full, &sum, &longer);
+    }
+    return longer;
+}
+
+/* Adds to every lane the one `distance` further on. */
+FE8_INLINE struct xyzz8 fold_lanes(const struct xyzz8 *a, int distance, bool last)
+{
+    const __m512i index = _mm512_and_si512(
+        _mm512_add_epi64(_mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), fe8_set1((uint64_t)distance)),
+        fe8_set1(7));
+    const struct xyzz8 b = {fe8_permute(&a->x, index), fe8_permute(&a->y, index),
+                            fe8_permute(&a->zz, index), fe8_permute(&a->zzz, index)};
+    return add_full(a, &b, last);
+}
+
+static size_t signature_of_lane(const struct layout *layout, size_t group, size_t lane)
+{
+    /* Lanes without a signature of their own repeat the last one. */
+    size_t index = group * FE8_LANES + (lane >> layout->lanes_log2);
+    return index < layout->live ? index : layout->live - 1;
+}
+
+/* r of every lane's signature, or where `second` says so r + n, in the domain. Wide, below 1.1.
+ */
+static struct fe8 load_r(const struct p256_scratch_ifma *scratch, const struct layout *layout,
+                         size_t group, bool second, __mmask8 *there)
+{
+    _Alignas(64) uint64_t words[FE8_LANES][4];
+    uintptr_t addresses[FE8_LANES];
+    *there = 0;
+    for (size_t lane = 0; lane < FE8_LANES; lane++) {
+        const uint64_t *r = scratch->signatures[signature_of_lane(layout, group, lane)].r;
+        memcpy(words[lane], r, sizeof words[lane]);
+        if (second && p256_second_x(words[lane], r)) {
+            *there |= (__mmask8)(1u << lane);
+        }
+        addresses[lane] = (uintptr_t)words[lane];
+    }
+    const struct fe8 r = fe8_load(addresses, 0), r2 = fe8_broadcast(&fe8_r2);
+    return fe8_mul(&r, &r2);
+}
+
+/* Lanes where (r + offset) zz = X. r, offset and -X wide, zz carried: 7.5 times zz, below 4.3, and
+ * -X, made positive, at most 3. */
+FE8_INLINE __mmask8 equal_lanes(const struct fe8 *r, const struct fe8 *offset, const struct fe8 *zz,
+                                const struct fe8 *minus_x)
+{
+    const struct fe8 x = carried(fe8_add(r, offset));
+    const struct fe8 t = fe8_mul_add(&x, zz, minus_x);
+    return fe8_is_zero(&t);
+}
+
+/* FIPS 186-5 section 6.4.2: the signature is valid if r is the sum's x coordinate modulo n. x < p <
+ * 2 n, so x is r or r + n, the latter only for r < p - n. Lanes whose sum is not to be trusted are
+ * added to *exceptional. */
+static __mmask8 decide(const struct p256_scratch_ifma *scratch, const struct layout *layout,
+                       size_t group, const struct fe8 *offset, const struct fe8 *zz,
+                       const struct fe8 *minus_x, __mmask8 *exceptional)
+{
+    __mmask8 there;
+    const struct fe8 digits = fe8_digits(zz);
+    *exceptional |= fe8_is_zero(&digits);
+    struct fe8 r = load_r(scratch, layout, group, false, &there);
+    __mmask8 good = equal_lanes(&r, offset, zz, minus_x);
+    r = load_r(scratch, layout, group, true, &there);
+    if (there != 0) {
+        good |= there & equal_lanes(&r, offset, zz, minus_x);
+    }
+    return good;
+}
+
+static __mmask8 finish_group(const struct p256_scratch_ifma *scratch, const struct layout *layout,
+                             size_t group, bool from_table, __mmask8 *exceptional)
+{
+    struct fe8 offset = {{_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
+                          _mm512_setzero_si512(), _mm512_setzero_si512()}};
+    struct fe8 minus_x, zz;
+    if (!from_table && layout->slots == 2) {
+        /* (a + b).x zz = X with zz = (b.x - a.x)^2, X = (b.y - a.y)^2 - (a.x + b.x) zz: r + a.x +
+         * b.x < 7.5 times zz < 4.3, less (b.y - a.y)^2 < 3. */
+        const struct p256_point8 *a = &scratch->points[group][0], *b = a + 1;
+        const struct fe8 p = difference(&b->x, &a->x, 4), d = difference(&b->y, &a->y, 3);
+        offset = fe8_add(&a->x, &b->x);
+        zz = carried(fe8_square(&p));
+        minus_x = fe8_square(&d);
+        minus_x = fe8_p_minus(3, &minus_x);
+        return decide(scratch, layout, group, &offset, &zz, &minus_x, exceptional);
+    }
+    const bool alone = layout->lanes_log2 == 0;
+    struct xyzz8 sum;
+    if (!from_table) {
+        sum = add_slots(scratch, group, layout->slots, 0xff, false, true);
+    } else if (alone) {
+        sum = add_slots(scratch, group, layout->slots, 0xff, true, true);
+    } else {
+        sum = add_slots(scratch, group, layout->slots, layout->full, true, false);
+        for (int distance = 1 << (layout->lanes_log2 - 1); distance > 1; distance /= 2) {
+            sum = fold_lanes(&sum, distance, false);
+        }
+        sum = fold_lanes(&sum, 1, true);
+    }
+    minus_x = fe8_p_minus(2, &sum.x);
+    return decide(scratch, layout, group, &offset, &sum.zz, &minus_x, exceptional);
+}
+
+static struct layout layout_for(size_t live, unsigned window)
+{
+    struct layout layout = {.live = live, .groups = (live + FE8_LANES - 1) / FE8_LANES};
+    layout.lanes_log2 = live > 4 ? 0 : live > 2 ? 1 : live > 1 ? 2 : 3;
+    const size_t lanes = (size_t)1 << layout.lanes_log2, terms = p256_terms(window);
+    layout.slots = (terms + lanes - 1) / lanes;
+    const size_t in_last = terms - (layout.slots - 1) * lanes;
+    for (size_t lane = 0; lane < FE8_LANES; lane++) {
+        if (lane % lanes < in_last) {
+            layout.full |= (__mmask8)(1u << lane);
+        }
+    }
+    return layout;
+}
+
+/* Term t of a signature stands in slot t / lanes, in the signature's lane t % lanes. */
+static void place_terms(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,
+                        unsigned window, const struct layout *layout)
+{
+    const size_t lanes = (size_t)1 << layout->lanes_log2, of_key = p256_windows(window);
+    const size_t terms = p256_terms(window);
+    uintptr_t own[P256_TERMS_MAX + FE8_LANES];
+    for (size_t i = 0; i < layout->live; i++) {
+        const struct p256_signature *signature = &scratch->signatures[i];
+        uintptr_t(*slots)[FE8_LANES] = scratch->terms[i * lanes / FE8_LANES];
+        const size_t first = i * lanes % FE8_LANES;
+        if (lanes == 1) {
+            p256_recode_vartime(&slots[0][first], FE8_LANES, signature->u2, window,
+                                signature->job->table);
+            p256_recode_vartime(&slots[of_key][first], FE8_LANES, signature->u1,
+                                P256_WINDOW_GENERATOR, generator);
+            continue;
+        }
+        p256_recode_vartime(own, 1, signature->u2, window, signature->job->table);
+        p256_recode_vartime(own + of_key, 1, signature->u1, P256_WINDOW_GENERATOR, generator);
+        for (size_t t = 0; t < layout->slots * lanes; t++) {
+            /* Where there is no term any entry does: what it gives is not used. */
+            slots[t / lanes][first + t % lanes] = own[t < terms ? t : 0];
+        }
+    }
+    /* Lanes left over repeat the last signature. */
+    const size_t used = layout->live * lanes % FE8_LANES;
+    if (used != 0) {
+        uintptr_t(*slots)[FE8_LANES] = scratch->terms[layout->groups - 1];
+        for (size_t slot = 0; slot < layout->slots; slot++) {
+            for (size_t lane = used; lane < FE8_LANES; lane++) {
+                slots[slot][lane] = slots[slot][used - lanes + lane % lanes];
+            }
+        }
+    }
+}
+
+void p256_verify_ifma(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,
+                      unsigned window, struct engine_job *jobs, size_t count)
+{
+    const size_t live = p256_signatures_load_vartime(scratch->signatures, jobs, count);
+    if (live == 0) {
+        return;
+    }
+    struct layout layout = layout_for(live, window);
+    place_terms(generator, scratch, window, &layout);
+    __mmask8 exceptional[P256_GROUPS] = {0};
+    bool from_table = true;
+    while (layout.lanes_log2 == 0 && layout.slots > 2 &&
+           layout.groups * (layout.slots / 2) >= LEVEL_VECTORS_MIN) {
+        layout.slots = add_level(scratch, layout.groups, layout.slots, from_table, exceptional);
+        from_table = false;
+    }
+    for (size_t g = 0; g < layout.groups; g++) {
+        const __mmask8 good = finish_group(scratch, &layout, g, from_table, &exceptional[g]);
+        for (size_t lane = 0; lane < FE8_LANES; lane += (size_t)1 << layout.lanes_log2) {
+            const size_t index = g * FE8_LANES + (lane >> layout.lanes_log2);
+            if (index >= live) {
+                break;
+            }
+            scratch->signatures[index].job->status = (exceptional[g] >> lane & 1) != 0
+                                                         ? STATUS_AGAIN
+                                                     : (good >> lane & 1) != 0 ? STATUS_OK
+                                                                               : STATUS_FAILED;
+        }
+    }
+}
+
+#endif
