@@ -17,12 +17,12 @@
 #include <sanitizer/tsan_interface.h>
 #endif
 
-_Static_assert(sizeof(struct rcu_head) <= sizeof(((struct rcu_deferred *)0)->head) &&
-                   _Alignof(struct rcu_head) <= _Alignof(struct rcu_deferred),
+_Static_assert(sizeof(struct rcu_head) <= sizeof(((struct rcu_deferred *)0)->head),
                "struct rcu_head grew");
-_Static_assert(sizeof(struct cds_lfht_node) <= sizeof(struct rcu_map_node) &&
-                   _Alignof(struct cds_lfht_node) <= _Alignof(struct rcu_map_node),
+_Static_assert(sizeof(struct cds_lfht_node) <= sizeof(struct rcu_map_node),
                "struct cds_lfht_node grew");
+_Static_assert(_Alignof(struct rcu_head) <= 8 && _Alignof(struct cds_lfht_node) <= 8,
+               "rcu.h aligns both to 8");
 
 /* What the library's barriers order and the sanitizer does not see: everything a reader did before
  * it was quiescent happens before everything done after the grace period. Only reclaimers acquire,

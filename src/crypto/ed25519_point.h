@@ -36,9 +36,9 @@ bool ed25519_decode_vartime(struct ed25519_point *point, const uint8_t encoded[3
 /* The base point B. */
 extern const struct ed25519_point ed25519_base;
 
-/* r = a + (entry, subtracted if the term says so). "Twisted Edwards Curves Revisited", Hisil, Wong,
+/* r = p + (entry, subtracted if the term says so). "Twisted Edwards Curves Revisited", Hisil, Wong,
  * Carter, Dawson, ASIACRYPT 2008, section 3.1, with Z2 = 1: seven multiplications. */
-struct ed25519_point ed25519_add_term(const struct ed25519_point *a, uintptr_t term);
+struct ed25519_point ed25519_add_term(const struct ed25519_point *p, uintptr_t term);
 
 /* The sum of `count` terms. */
 struct ed25519_point ed25519_sum_terms(const uintptr_t *terms, size_t count);
