@@ -6,6 +6,7 @@
 #include <openssl/sha.h>
 #include <openssl/x509v3.h>
 
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -201,6 +202,7 @@ static const char *words_of(int error)
     case X509_V_ERR_EXCLUDED_VIOLATION:
         return "the certificate is outside its CA's name constraints";
     case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
         return "the certificate is for another name";
     default:
         return X509_verify_cert_error_string(error);
@@ -228,7 +230,11 @@ static enum status set_up(struct trust *trust, X509_STORE_CTX *verification, X50
     }
     if (host != NULL) {
         X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-        if (!X509_VERIFY_PARAM_set1_host(param, host, strlen(host))) {
+        struct in6_addr address;
+        bool is_address = inet_pton(AF_INET, host, &address) == 1 ||
+                          inet_pton(AF_INET6, host, &address) == 1;
+        if (is_address ? !X509_VERIFY_PARAM_set1_ip_asc(param, host)
+                       : !X509_VERIFY_PARAM_set1_host(param, host, strlen(host))) {
             return STATUS_FAILED;
         }
     }

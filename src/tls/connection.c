@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <stdlib.h>
 
@@ -24,6 +25,7 @@ struct tls_connection {
     size_t out_bytes_max;
     struct span in; /* borrowed ciphertext not yet taken */
     struct verified_chain *chain;
+    SSL_SESSION *session; /* a client's newest */
     const char *failure;
     char *server_name; /* SNI in lower case; NULL when there was none. Of a client: what it asks for
                         */
@@ -226,12 +228,66 @@ struct tls_connection *tls_connection_new(struct tls_context *context, struct bu
     return connection;
 }
 
+static enum status ask_for(struct tls_connection *connection, const char *server_name)
+{
+    struct in6_addr address;
+    connection->server_name = strdup(server_name);
+    if (connection->server_name == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    /* RFC 6066 section 3: "Literal IPv4 and IPv6 addresses are not permitted in "HostName"." */
+    if (inet_pton(AF_INET, server_name, &address) == 1 ||
+        inet_pton(AF_INET6, server_name, &address) == 1) {
+        return STATUS_OK;
+    }
+    return SSL_set_tlsext_host_name(connection->ssl, server_name) ? STATUS_OK : STATUS_MALFORMED;
+}
+
+struct tls_connection *tls_connection_new_client(struct tls_context *context, struct buffer *out,
+                                                 size_t out_bytes_max, const char *server_name,
+                                                 struct tls_session *session)
+{
+    assert(context->is_client);
+    struct tls_connection *connection = make(context, out, out_bytes_max);
+    if (connection == NULL) {
+        return NULL;
+    }
+    SSL_set_connect_state(connection->ssl);
+    if (ask_for(connection, server_name) != STATUS_OK ||
+        (session != NULL && !SSL_set_session(connection->ssl, (SSL_SESSION *)session))) {
+        tls_connection_free(connection);
+        return NULL;
+    }
+    return connection;
+}
+
+int connection_keep_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct tls_connection *connection = of(ssl);
+    SSL_SESSION_free(connection->session);
+    connection->session = session;
+    return 1; /* it is ours now */
+}
+
+struct tls_session *tls_connection_session(struct tls_connection *connection)
+{
+    SSL_SESSION *session = connection->session;
+    connection->session = NULL;
+    return (struct tls_session *)session;
+}
+
+void tls_session_free(struct tls_session *session)
+{
+    SSL_SESSION_free((SSL_SESSION *)session);
+}
+
 void tls_connection_free(struct tls_connection *connection)
 {
     if (connection == NULL) {
         return;
     }
     SSL_free(connection->ssl);
+    SSL_SESSION_free(connection->session);
     verified_chain_release(connection->chain);
     tls_context_release(connection->context);
     free(connection->server_name);

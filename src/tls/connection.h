@@ -1,4 +1,4 @@
-/* One TLS server (or client, for tests and the load generator) connection: ciphertext in, plaintext
+/* One TLS connection, of a server or a client: ciphertext in, plaintext
  * out, and back. No descriptor: bytes come from and go to the caller. One thread. */
 #ifndef POPGATE_TLS_CONNECTION_H
 #define POPGATE_TLS_CONNECTION_H
@@ -15,6 +15,19 @@ struct tls_connection;
  * STATUS_AGAIN at it. Acquires `context`. Returns owned, NULL when memory fails. */
 struct tls_connection *tls_connection_new(struct tls_context *context, struct buffer *out,
                                           size_t out_bytes_max);
+
+/* Client side, of a context of tls_client_context_new. `server_name` is what the server's
+ * certificate must carry: a DNS name, sent as SNI, or an IP address. `session` (may be NULL) is
+ * what tls_connection_session gave for an earlier one. */
+struct tls_session;
+struct tls_connection *tls_connection_new_client(struct tls_context *context, struct buffer *out,
+                                                 size_t out_bytes_max, const char *server_name,
+                                                 struct tls_session *session);
+/* The newest session the server gave a ticket for, owned by the caller (tls_session_free); NULL:
+ * none, or not kept. In TLS 1.3 tickets come with the first tls_read. */
+struct tls_session *tls_connection_session(struct tls_connection *connection);
+void tls_session_free(struct tls_session *session);
+
 void tls_connection_free(struct tls_connection *connection);
 
 /* Offers ciphertext. The bytes are borrowed until tls_input_left says 0: the caller keeps the

@@ -449,6 +449,47 @@ enum status tls_context_new(const struct tls_options *options, struct tls_contex
     return STATUS_OK;
 }
 
+static enum status set_client(struct tls_context *context, const struct tls_client_options *options)
+{
+    static const uint8_t both[] = "\x02h2\x08http/1.1";
+    const uint8_t *list = options->offer_http2 ? both : both + 3;
+    unsigned size = (options->offer_http2 ? 3 : 0) + (options->offer_http1 ? 9 : 0);
+    SSL_CTX_set_session_cache_mode(context->ssl_ctx,
+                                   options->keep_sessions
+                                       ? SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL
+                                       : SSL_SESS_CACHE_OFF);
+    SSL_CTX_sess_set_new_cb(context->ssl_ctx, connection_keep_session);
+    /* Zero is success here, alone in all of BoringSSL. */
+    return size == 0 || SSL_CTX_set_alpn_protos(context->ssl_ctx, list, size) == 0 ? STATUS_OK
+                                                                                   : STATUS_FAILED;
+}
+
+enum status tls_client_context_new(const struct tls_client_options *options,
+                                   struct tls_context **context, char *error, size_t error_size)
+{
+    *context = NULL;
+    struct tls_context *made = make(true, options->min_version_minor);
+    if (made == NULL || set_client(made, options) != STATUS_OK) {
+        snprintf(error, error_size, "out of memory for a TLS context");
+        tls_context_release(made);
+        return STATUS_NO_MEMORY;
+    }
+    enum status status = STATUS_OK;
+    if (options->certificate_path != NULL) {
+        status = load_own(made, options->certificate_path, options->private_key_path, error,
+                          error_size);
+    }
+    if (status == STATUS_OK) {
+        status = load_trust(made, options->ca_path, NULL, error, error_size);
+    }
+    if (status != STATUS_OK) {
+        tls_context_release(made);
+        return status;
+    }
+    *context = made;
+    return STATUS_OK;
+}
+
 void tls_context_acquire(struct tls_context *context)
 {
     atomic_fetch_add_explicit(&context->references, 1, memory_order_relaxed);

@@ -30,6 +30,19 @@ struct tls_options {
 MUST_CHECK enum status tls_context_new(const struct tls_options *options,
                                        struct tls_context **context, char *error,
                                        size_t error_size);
+
+/* For outgoing connections: a JWKS to fetch, a Redis over TLS, the load generator. */
+struct tls_client_options {
+    const char *ca_path; /* PEM: whom the server's certificate is from */
+    const char *certificate_path, *private_key_path; /* ours; NULL: none */
+    int min_version_minor;                           /* 3 or 2, as above */
+    bool offer_http1, offer_http2;                   /* ALPN; neither: none is sent */
+    bool keep_sessions; /* tls_connection_session gives what the server's tickets make */
+};
+MUST_CHECK enum status tls_client_context_new(const struct tls_client_options *options,
+                                              struct tls_context **context, char *error,
+                                              size_t error_size);
+
 void tls_context_acquire(struct tls_context *context);
 void tls_context_release(struct tls_context *context);
 

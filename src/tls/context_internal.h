@@ -28,6 +28,7 @@ struct tls_context {
 /* What connection.c hangs into the SSL_CTX. */
 BIO_METHOD *connection_bio_method_new(void);
 enum ssl_verify_result_t connection_verify(SSL *ssl, uint8_t *alert);
+int connection_keep_session(SSL *ssl, SSL_SESSION *session);
 extern const SSL_TICKET_AEAD_METHOD connection_ticket_method;
 
 #endif
