@@ -8,5 +8,6 @@ int command_validate(int argc, char **argv);
 int command_demo_authority(int argc, char **argv);
 int command_token(int argc, char **argv);
 int command_proof(int argc, char **argv);
+int command_bench(int argc, char **argv);
 
 #endif

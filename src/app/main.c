@@ -18,6 +18,7 @@ static const struct command commands[] = {
     {"demo-authority", command_demo_authority, "makes a throw-away CA, certificates and keys: DIR"},
     {"token", command_token, "mints an access token from the demo authority's keys"},
     {"proof", command_proof, "mints a DPoP proof"},
+    {"bench", command_bench, "loads a server and measures: http"},
 };
 
 static void print_usage(FILE *out)

@@ -1,0 +1,114 @@
+"""popgate bench http against a real gate: it counts what the gate counts."""
+
+import json
+import subprocess
+
+import pytest
+
+from harness.gate import POPGATE, Gate
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench") / "authority"
+    subprocess.run([POPGATE, "demo-authority", str(folder)], check=True, stdout=subprocess.DEVNULL)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bench_gate(demo, backend, shared_upstream):
+    config = {"upstream": shared_upstream.url, "workers": 1, "io_backend": backend,
+              "tls": {"certificate": str(demo / "server.crt"), "private_key": str(demo / "server.key"),
+                      "client_ca": str(demo / "ca.crt")},
+              "replay": {"capacity": 65536, "cold_start": "accept"}, "log": {"access": False}}
+    gate = Gate(config)
+    origin = f"https://localhost:{gate.port}"
+    gate.config |= {"public_origins": [origin],
+                    "issuers": [{"issuer": "https://issuer.demo.popgate", "audience": origin,
+                                 "jwks_file": str(demo / "jwks.json")}]}
+    gate.write_config()
+    with gate:
+        yield gate
+
+
+@pytest.fixture
+def bench(demo, bench_gate, backend):
+    def run(*arguments, code=0):
+        result = subprocess.run([POPGATE, "bench", "http", "--dir", str(demo), "--url",
+                                 f"https://localhost:{bench_gate.port}/", "--json", "--io-backend", backend,
+                                 "--keys", "5", *map(str, arguments)],
+                                capture_output=True, text=True, timeout=120)
+        assert result.returncode == code, result.stderr
+        return json.loads(result.stdout) if code == 0 else result.stderr
+    return run
+
+
+def counted(gate):
+    return {"allowed": gate.metric("popgate_requests_total", outcome="allow"),
+            "full": gate.metric("popgate_handshakes_total", result="ok", resumed="false"),
+            "resumed": gate.metric("popgate_handshakes_total", result="ok", resumed="true")}
+
+
+def difference(gate, before):
+    return {name: value - before[name] for name, value in counted(gate).items()}
+
+
+@pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
+def test_closed_loop(bench, bench_gate, algorithm):
+    before = counted(bench_gate)
+    result = bench("--connections", 4, "--requests", 200, "--warmup", 10, "--duration", "60s", "--alg", algorithm,
+                   "--pid", bench_gate.process.pid)
+    assert result["statuses"] == {"200": result["requests"]} and result["failures"] == 0
+    assert 200 <= result["requests"] <= 204
+    assert result["latency_us"]["count"] == result["requests"]
+    assert 0 < result["latency_us"]["p50"] <= result["latency_us"]["p99"] <= result["latency_us"]["max"]
+    assert result["watched_cpu_us"] > 0 and result["watched_memory_bytes"] > 1 << 20
+    after = difference(bench_gate, before)
+    assert after["full"] == 4 and after["allowed"] == result["requests"] + 10
+
+
+def test_open_loop_keeps_its_rate(bench):
+    result = bench("--connections", 8, "--rate", 100, "--requests", 150, "--duration", "60s")
+    assert result["statuses"] == {"200": 150}
+    # Due every 10 ms, the last after 1.49 s: never sooner, and on a slow machine still all of them.
+    assert result["seconds"] >= 1.48
+
+
+def test_full_and_resumed_handshakes(bench, bench_gate):
+    before = counted(bench_gate)
+    full = bench("--connections", 2, "--requests", 20, "--duration", "60s", "--handshakes", "full")
+    assert full["statuses"]["200"] == full["requests"] >= 20 and full["resumptions"] == 0
+    middle = difference(bench_gate, before)
+    assert middle["full"] >= 20 and middle["resumed"] == 0
+    before = counted(bench_gate)
+    resumed = bench("--connections", 2, "--requests", 20, "--duration", "60s", "--handshakes", "resumed")
+    assert resumed["resumptions"] == resumed["handshakes"] >= 17
+    after = difference(bench_gate, before)
+    assert after["full"] == 2 and after["resumed"] >= 18
+
+
+def test_bodies_arrive(bench, shared_upstream):
+    shared_upstream.take()
+    result = bench("--connections", 2, "--requests", 6, "--duration", "60s", "--method", "POST",
+                   "--body-bytes", 100000)
+    assert result["statuses"]["200"] == result["requests"] and result["failures"] == 0
+    requests = shared_upstream.take()
+    assert len(requests) == result["requests"]
+    assert all(len(request.body) == 100000 for request in requests)
+
+
+def test_it_ends_when_the_proofs_are_used(bench):
+    result = bench("--connections", 2, "--proofs", 30, "--duration", "60s")
+    assert result["requests"] == 30 and result["out_of_proofs"]
+
+
+def test_repeated_proofs_are_replays(bench):
+    result = bench("--connections", 1, "--proofs", 10, "--repeat", "--requests", 30, "--duration", "60s")
+    assert result["statuses"] == {"200": 10, "401": 20}
+
+
+def test_nobody_there_is_a_failed_run(demo):
+    result = subprocess.run([POPGATE, "bench", "http", "--dir", str(demo), "--url", "https://localhost:1/",
+                             "--connections", "2", "--proofs", "10", "--keys", "1"],
+                            capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1 and "refused" in result.stderr
