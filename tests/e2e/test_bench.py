@@ -44,9 +44,9 @@ def bench(demo, bench_gate, backend):
 
 
 def counted(gate):
-    return {"allowed": gate.metric("popgate_requests_total", outcome="allow"),
-            "full": gate.metric("popgate_handshakes_total", result="ok", resumed="false"),
-            "resumed": gate.metric("popgate_handshakes_total", result="ok", resumed="true")}
+    return {"allowed": gate.metric("popgate_requests_total", outcome="allowed"),
+            "full": gate.metric("popgate_handshakes_total", result="ok", resumed="no"),
+            "resumed": gate.metric("popgate_handshakes_total", result="ok", resumed="yes")}
 
 
 def difference(gate, before):
