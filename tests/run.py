@@ -172,7 +172,8 @@ def suite_interop(build, totals, options):
               + (f" (this is Node {version})" if version else ""))
         totals.add("interop", 0, 0, 1)
         return
-    if not (folder / "node_modules").exists():
+    installed, wanted = folder / "node_modules" / ".package-lock.json", folder / "package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
         code, output, _ = run([npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"], 600,
                               cwd=folder)
         if code != 0:

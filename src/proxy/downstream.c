@@ -48,7 +48,8 @@ static void mark_dirty(struct downstream *downstream)
 void downstream_set_timer(struct downstream *downstream, enum downstream_timer kind,
                           uint32_t delay_ms)
 {
-    bool restarts = kind == DOWNSTREAM_TIMER_IDLE || kind == DOWNSTREAM_TIMER_BODY;
+    bool restarts = kind == DOWNSTREAM_TIMER_IDLE || kind == DOWNSTREAM_TIMER_BODY ||
+                    kind == DOWNSTREAM_TIMER_TUNNEL;
     if (kind == downstream->timer_kind && !restarts) {
         return;
     }

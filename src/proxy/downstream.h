@@ -36,7 +36,8 @@ enum downstream_timer {
     DOWNSTREAM_TIMER_HANDSHAKE,
     DOWNSTREAM_TIMER_IDLE,
     DOWNSTREAM_TIMER_HEAD,
-    DOWNSTREAM_TIMER_BODY, /* the client's body stands still */
+    DOWNSTREAM_TIMER_BODY,   /* the client's body stands still */
+    DOWNSTREAM_TIMER_TUNNEL, /* nothing passes either way */
     DOWNSTREAM_TIMER_LINGER,
 };
 
@@ -70,7 +71,7 @@ size_t downstream_waiting(const struct downstream *downstream);
 
 void downstream_receive(struct downstream *downstream, bool wanted);
 
-/* Same kind again: only IDLE and BODY start anew; the others run from where they began. */
+/* Same kind again: only IDLE, BODY and TUNNEL start anew; the others run from where they began. */
 void downstream_set_timer(struct downstream *downstream, enum downstream_timer kind,
                           uint32_t delay_ms);
 

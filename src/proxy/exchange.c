@@ -48,6 +48,7 @@ static void finish(struct exchange *exchange, enum proxy_outcome outcome)
     struct proxy *proxy = exchange->proxy;
     assert(!exchange->over);
     exchange->over = true;
+    io_timer_cancel(proxy->io, &exchange->expiry);
     exchange->outcome = outcome;
     counter_add(&proxy->metrics.requests[outcome], 1);
     counter_add(&proxy->metrics.bytes_from_client, exchange->bytes_in);
@@ -243,9 +244,6 @@ static bool connect_upstream(struct exchange *exchange, bool fresh, bool may_wai
 static void forward(struct exchange *exchange, bool may_wait)
 {
     struct proxy *proxy = exchange->proxy;
-    /* There are no tunnels yet, and a server "MAY ignore a received Upgrade header field" (RFC 9110
-     * section 7.8). */
-    exchange->request.upgrade_websocket = false;
     struct http1_writer writer;
     http1_writer_init(&writer, proxy->head_text, proxy->head_text_bytes);
     struct request_facts facts = facts_of(exchange);
@@ -342,7 +340,13 @@ void exchange_start(struct exchange *exchange)
 {
     const struct auth_settings *auth = exchange->proxy->settings->auth;
     struct span authority = exchange->request.uri.authority;
-    if (!origin_is_public(auth, authority)) {
+    if (exchange->request.upgrade_websocket &&
+        !websocket_expect(&exchange->request, exchange->websocket_accept)) {
+        /* RFC 6455 section 4.2.1: "the server MUST stop processing the client's handshake and
+         * return an HTTP response with an appropriate error code (such as 400 Bad Request)". */
+        exchange_reject(exchange, &(struct http_refusal){.status = 400,
+                                                         .reason = "Sec-WebSocket-Key is no key"});
+    } else if (!origin_is_public(auth, authority)) {
         misdirected(exchange, "the host is not one of the public origins");
     } else if (!origin_matches_server_name(authority, exchange->server_name)) {
         misdirected(exchange, "the host is not the name the connection was made to");
@@ -410,6 +414,10 @@ void exchange_body_end(struct exchange *exchange)
         give_up_overloaded(exchange, "the worker's buffers are used up");
         return;
     }
+    if (exchange->tunnel) {
+        upstream_half_close(exchange->upstream);
+        return;
+    }
     upstream_request_end(exchange->upstream);
 }
 
@@ -457,11 +465,69 @@ void exchange_upstream_informational(struct exchange *exchange, struct http_head
     }
 }
 
+bool exchange_upstream_switches(const struct exchange *exchange, const struct http_head *head)
+{
+    return exchange->request.upgrade_websocket &&
+           websocket_accepted(head, exchange->websocket_accept);
+}
+
+static void watch_expiry(struct exchange *exchange)
+{
+    uint64_t left_s = (uint64_t)(exchange->expires_s - io_now(exchange->proxy->io)->wall_s);
+    io_timer_set(exchange->proxy->io, &exchange->expiry, left_s * 1000);
+}
+
+/* The clock on the wall may have been set meanwhile: what counts is what it says now. */
+static void expiry_fired(struct io_timer *timer)
+{
+    struct exchange *exchange = CONTAINER_OF(timer, struct exchange, expiry);
+    struct proxy *proxy = exchange->proxy;
+    if (io_now(proxy->io)->wall_s < exchange->expires_s) {
+        watch_expiry(exchange);
+        return;
+    }
+    proxy_count_limit(proxy, PROXY_LIMIT_EXPIRY);
+    exchange->reason = "the token or the certificate expired";
+    cut(exchange, PROXY_OUTCOME_ALLOWED);
+}
+
+/* What has no end of its own must not outlive what allowed it. A body of known length ends soon
+ * enough: it is bound by the timeouts on progress, and its check was in time. */
+static void bound_by_expiry(struct exchange *exchange, const struct http_head *head)
+{
+    bool endless = exchange->tunnel || head->body == HTTP_BODY_CHUNKED ||
+                   head->body == HTTP_BODY_UNTIL_CLOSE ||
+                   (!exchange->body_complete && exchange->request.body == HTTP_BODY_CHUNKED);
+    if (!endless) {
+        return;
+    }
+    exchange->expires_s = exchange->peer->not_after_s;
+    bool verified = exchange->submitted && exchange->check.outcome == AUTH_ALLOWED;
+    int64_t token_s = verified ? exchange->check.identity.expires_s : 0;
+    if (token_s > 0 && token_s < exchange->expires_s) {
+        exchange->expires_s = token_s;
+    }
+    exchange->expiry.fired = expiry_fired;
+    if (exchange->expires_s > io_now(exchange->proxy->io)->wall_s) {
+        watch_expiry(exchange);
+    } else {
+        io_timer_set(exchange->proxy->io, &exchange->expiry, 0);
+    }
+}
+
 void exchange_upstream_head(struct exchange *exchange, struct http_head *head)
 {
     exchange->answer_begun = true;
     exchange->status = head->status;
+    if (head->status == 101) {
+        exchange->tunnel = true;
+        exchange->body_complete = false; /* what the client sends from here on is for the service */
+    }
+    bound_by_expiry(exchange, head);
     exchange->client->answer_head(exchange, head);
+    if (exchange->tunnel && !exchange->over) {
+        exchange->client->body_wanted(exchange);
+    }
 }
 
 void exchange_upstream_body(struct exchange *exchange, struct span payload)

@@ -7,8 +7,10 @@
 
 #include "auth/gate.h"
 #include "http/message.h"
+#include "io/io.h"
 #include "proxy/answer.h"
 #include "proxy/metrics.h"
+#include "proxy/websocket.h"
 #include "tls/peer.h"
 
 struct proxy;
@@ -56,6 +58,12 @@ struct exchange {
     bool retried;
     bool waiting; /* for a connection to the service: proxy/upstream_wait.h */
     bool shadow_denied;
+    bool tunnel; /* after 101: body_complete means that the client half-closed */
+
+    struct io_timer expiry; /* of what has no end of its own: at the token's exp, or the
+                               certificate's end */
+    int64_t expires_s;
+    char websocket_accept[WEBSOCKET_ACCEPT_BYTES]; /* if the request asks for an upgrade */
 
     /* for the log and the metrics */
     enum proxy_outcome outcome;
@@ -106,6 +114,8 @@ void exchange_upstream_room(struct exchange *exchange);
 void exchange_upstream_stopped_reading(struct exchange *exchange);
 void exchange_upstream_informational(struct exchange *exchange, struct http_head *head);
 void exchange_upstream_head(struct exchange *exchange, struct http_head *head);
+/* Whether a 101 answers what the client asked for; then exchange_upstream_head opens the tunnel. */
+bool exchange_upstream_switches(const struct exchange *exchange, const struct http_head *head);
 void exchange_upstream_body(struct exchange *exchange, struct span payload);
 void exchange_upstream_end(struct exchange *exchange);
 /* It failed; the upstream is closing by itself. `unsent`: not one byte of the request was taken by

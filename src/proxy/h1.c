@@ -316,6 +316,18 @@ static size_t feed_body(struct downstream *downstream, struct span bytes)
     return taken;
 }
 
+static bool in_tunnel(const struct h1 *h1)
+{
+    return h1->state == H1_EXCHANGE && h1->exchange->tunnel;
+}
+
+/* The client of a tunnel sends no more, and all that it sent was passed on. */
+static bool tunnel_half_closed(const struct h1 *h1)
+{
+    return h1->client_done && in_tunnel(h1) && h1->input_size == h1->input_start &&
+           h1->backlog.size == 0;
+}
+
 /* One step of the body from what is already here. */
 static bool pump_body(struct downstream *downstream)
 {
@@ -328,6 +340,11 @@ static bool pump_body(struct downstream *downstream)
         return true;
     }
     if (!takes_body(h1)) {
+        return false;
+    }
+    if (tunnel_half_closed(h1)) {
+        h1->body.done = true;
+        exchange_body_end(h1->exchange);
         return false;
     }
     uint32_t tail = h1->input_size - h1->input_start;
@@ -399,7 +416,10 @@ static void settle(struct downstream *downstream)
         break;
     case H1_EXCHANGE:
     case H1_DISCARD:
-        if (!h1->body.done && takes_body(h1)) {
+        if (in_tunnel(h1)) {
+            downstream_set_timer(downstream, DOWNSTREAM_TIMER_TUNNEL, timeouts->idle_ms);
+            receive = receive && takes_body(h1);
+        } else if (!h1->body.done && takes_body(h1)) {
             downstream_set_timer(downstream, DOWNSTREAM_TIMER_BODY, timeouts->body_progress_ms);
         } else {
             downstream_set_timer(downstream, DOWNSTREAM_TIMER_NONE, 0);
@@ -463,7 +483,7 @@ void h1_client_done(struct downstream *downstream)
 {
     struct h1 *h1 = &downstream->h1;
     h1->client_done = true;
-    if (h1->state == H1_EXCHANGE && !h1->body.done && h1->backlog.size == 0 &&
+    if (h1->state == H1_EXCHANGE && !in_tunnel(h1) && !h1->body.done && h1->backlog.size == 0 &&
         h1->input_size == h1->input_start) {
         h1_end(downstream, "the client closed in the middle of its body");
         h1_stop(downstream, DOWNSTREAM_END_CLEAN);
@@ -537,6 +557,11 @@ void h1_timeout(struct downstream *downstream, int kind)
             refuse_head(downstream, &(struct http_refusal){
                                         .status = 408, .reason = "the head did not come in time"});
         }
+        break;
+    case DOWNSTREAM_TIMER_TUNNEL:
+        proxy_count_limit(proxy, PROXY_LIMIT_IDLE);
+        h1_end(downstream, "nothing passed through the tunnel");
+        h1_stop(downstream, DOWNSTREAM_END_CLEAN);
         break;
     default:
         proxy_count_limit(proxy, PROXY_LIMIT_BODY_PROGRESS);

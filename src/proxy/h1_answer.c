@@ -66,6 +66,15 @@ static void on_answer_head(struct exchange *exchange, struct http_head *head)
     struct downstream *downstream = exchange->owner;
     struct h1 *h1 = &downstream->h1;
     uint8_t minor_version = exchange->request.minor_version;
+    if (exchange->tunnel) {
+        h1->framing = HTTP_BODY_UNTIL_CLOSE;
+        h1->close_after = true;
+        /* What follows the request's head is the tunnel's, and has no end but the connection's. */
+        h1->body = (struct http1_body){.kind = HTTP_BODY_UNTIL_CLOSE};
+        write_head(downstream, head, true,
+                   span_make(exchange->success_fields, exchange->success_fields_size));
+        return;
+    }
     h1->framing = (uint8_t)http1_response_framing(head, minor_version);
     /* An answer that overtakes the request's body ends the connection: where the next request
      * begins could be anyone's guess for a client that stops sending. */
@@ -80,6 +89,10 @@ static void on_answer_head(struct exchange *exchange, struct http_head *head)
 static void on_answer_body(struct exchange *exchange, struct span payload)
 {
     struct downstream *downstream = exchange->owner;
+    if (exchange->tunnel) {
+        downstream_set_timer(downstream, DOWNSTREAM_TIMER_TUNNEL,
+                             downstream->proxy->settings->timeouts.idle_ms);
+    }
     if (downstream->h1.framing != HTTP_BODY_CHUNKED) {
         downstream_write(downstream, payload);
         return;

@@ -69,6 +69,7 @@ enum proxy_upstream_error {
     X(HANDSHAKE, "handshake")                                                                      \
     X(HEAD, "head")                                                                                \
     X(BODY_PROGRESS, "body_progress")                                                              \
+    X(EXPIRY, "expiry") /* a tunnel or stream reached the end of its token or certificate */       \
     X(IDLE, "idle")                                                                                \
     X(UPSTREAM_CONNECT, "upstream_connect")                                                        \
     X(UPSTREAM_HEAD, "upstream_head")                                                              \

@@ -27,7 +27,9 @@ static uint8_t timer_wanted(const struct upstream *upstream)
         return UPSTREAM_TIMER_SEND;
     }
     if (upstream->head_done) {
-        return upstream->exchange->paused ? UPSTREAM_TIMER_NONE : UPSTREAM_TIMER_BODY;
+        /* A tunnel may be silent in either direction: its idle timeout is the client's side's. */
+        bool silent = upstream->exchange->paused || upstream->exchange->tunnel;
+        return silent ? UPSTREAM_TIMER_NONE : UPSTREAM_TIMER_BODY;
     }
     /* While the client is still sending its body, the client's own timer runs. */
     return upstream->request_done ? UPSTREAM_TIMER_HEAD : UPSTREAM_TIMER_NONE;
@@ -176,6 +178,22 @@ static size_t input_capacity(const struct upstream *upstream)
     return (size_t)upstream->proxy->settings->limits.head_bytes_max + 4;
 }
 
+/* A 101: from here on the bytes are the tunnel's, until the connection ends. */
+static bool take_switch(struct upstream *upstream, struct http_head *head)
+{
+    struct exchange *exchange = upstream->exchange;
+    if (!exchange_upstream_switches(exchange, head)) {
+        exchange->reason = "101 without the Sec-WebSocket-Accept that the key calls for";
+        fail(upstream, PROXY_UPSTREAM_ERROR_ILLEGAL);
+        return false;
+    }
+    upstream->head_done = true;
+    upstream->keep_alive = false;
+    upstream->body = (struct http1_body){.kind = HTTP_BODY_UNTIL_CLOSE};
+    exchange_upstream_head(exchange, head);
+    return true;
+}
+
 /* One head: an interim answer, or the answer's own. False: more bytes are needed, or it failed. */
 static bool take_head(struct upstream *upstream, struct span bytes, size_t *head_size)
 {
@@ -183,8 +201,8 @@ static bool take_head(struct upstream *upstream, struct span bytes, size_t *head
     struct http_head *head = &upstream->proxy->response;
     const char *reason = NULL;
     enum status status = http1_parse_response(
-        &upstream->scan, bytes, &upstream->proxy->settings->limits, exchange->request.method, false,
-        head, head_size, &reason);
+        &upstream->scan, bytes, &upstream->proxy->settings->limits, exchange->request.method,
+        exchange->request.upgrade_websocket, head, head_size, &reason);
     if (status == STATUS_AGAIN) {
         return false;
     }
@@ -194,6 +212,9 @@ static bool take_head(struct upstream *upstream, struct span bytes, size_t *head
         return false;
     }
     upstream->scan = (struct http1_scan){0};
+    if (head->status == 101) {
+        return take_switch(upstream, head);
+    }
     if (head->status < 200) {
         if (++upstream->informational_count > PROXY_INFORMATIONAL_MAX) {
             exchange->reason = "too many interim answers";
@@ -342,7 +363,14 @@ static void mark_dirty(struct upstream *upstream)
 
 static void flush(struct upstream *upstream)
 {
-    if (upstream->state != UPSTREAM_OPEN || upstream->sending > 0 || upstream->out.size == 0) {
+    if (upstream->state != UPSTREAM_OPEN || upstream->sending > 0) {
+        return;
+    }
+    if (upstream->out.size == 0) {
+        if (upstream->half_close) {
+            upstream->half_close = false;
+            io_shutdown(&upstream->socket);
+        }
         return;
     }
     struct span spans[PROXY_SEND_SPANS];
@@ -402,7 +430,7 @@ static void on_sent(struct io_socket *socket, enum status status)
         ended(upstream, STATUS_CLOSED);
         return;
     }
-    if (upstream->out.size > 0) {
+    if (upstream->out.size > 0 || upstream->half_close) {
         mark_dirty(upstream);
     }
     update_timer(upstream, true);
@@ -507,6 +535,12 @@ void upstream_request_end(struct upstream *upstream)
 {
     upstream->request_done = true;
     update_timer(upstream, false);
+}
+
+void upstream_half_close(struct upstream *upstream)
+{
+    upstream->half_close = true;
+    mark_dirty(upstream);
 }
 
 size_t upstream_waiting(const struct upstream *upstream)

@@ -52,6 +52,7 @@ struct upstream {
     bool head_done;
     bool keep_alive;  /* as the response says */
     bool poisoned;    /* framing in doubt: never pooled */
+    bool half_close;  /* once `out` is empty */
     bool end_pending; /* closed by the service while a send was in flight: judged when that ends */
 };
 
@@ -65,6 +66,8 @@ struct upstream *upstream_acquire(struct proxy *proxy, struct exchange *exchange
 MUST_CHECK enum status upstream_write(struct upstream *upstream, struct span bytes);
 /* Everything was appended. */
 void upstream_request_end(struct upstream *upstream);
+/* The tunnel's client will send no more: nor do we, after what was appended. */
+void upstream_half_close(struct upstream *upstream);
 /* Bytes appended that the kernel has not taken. */
 size_t upstream_waiting(const struct upstream *upstream);
 
