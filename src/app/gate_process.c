@@ -113,7 +113,7 @@ static void log_replay(const struct gate_process *gate, const char *memory)
                     (unsigned long long)counters.capacity, (unsigned long long)rate,
                     (unsigned long long)window_s, gate->workers_count,
                     gate->workers_count == 1 ? "" : "s", (unsigned long long)expected,
-                    (unsigned long long)(expected * window_s));
+                    (unsigned long long)expected * window_s);
     }
 }
 

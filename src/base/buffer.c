@@ -76,6 +76,7 @@ static void truncate_to(struct buffer *buffer, size_t size)
     while (left > chunk->end - chunk->start) {
         left -= chunk->end - chunk->start;
         chunk = chunk->next;
+        assert(chunk != NULL); /* `size` is at most what is queued */
     }
     chunk->end = chunk->start + (uint32_t)left;
     struct chunk *extra = chunk->next;

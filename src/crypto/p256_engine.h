@@ -57,7 +57,7 @@ void p256_chain_bmi2_vartime(const struct p256_point64 *point, struct p256_scrat
 
 /* struct engine's members that are the same for all. */
 size_t p256_table_bytes(unsigned window);
-void p256_shared_free(void *shared);
+void p256_shared_free(void *memory);
 /* An engine's shared part without the generator's table written; NULL when memory fails. */
 struct p256_shared *p256_shared_allocate(void);
 

@@ -159,5 +159,5 @@ uint64_t table_count_live(const struct table *table, uint64_t now_boot_s, uint64
         }
         seen++;
     }
-    return step == 1 ? live : live * table->buckets / seen;
+    return step == 1 || seen == 0 ? live : live * table->buckets / seen;
 }

@@ -20,7 +20,7 @@ def main():
             errors.append(f"{path.relative_to(ROOT)}:1: {lines} lines; does it still have one subject?")
     ctags = shutil.which("ctags")
     if ctags:
-        output = subprocess.run([ctags, "-x", "--c-kinds=f", "--fields=+ne", "--_xformat=%{end} %n %N %F",
+        output = subprocess.run([ctags, "-x", "--c-kinds=f", "--c++-kinds=f", "--fields=+ne", "--_xformat=%{end} %n %N %F",
                                  *map(str, sources)], capture_output=True, text=True, check=True).stdout
         for row in output.splitlines():
             end, start, name, file = row.split(" ", 3)
