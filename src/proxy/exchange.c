@@ -223,11 +223,11 @@ static void answer_upstream_error(struct exchange *exchange, enum proxy_upstream
 
 /* Binds an upstream; false: the exchange is over, or waits until another one is done with its
  * connection. */
-static bool connect_upstream(struct exchange *exchange, bool fresh, bool may_wait)
+static bool connect_upstream(struct exchange *exchange, bool may_wait)
 {
     struct proxy *proxy = exchange->proxy;
     enum proxy_upstream_error kind;
-    exchange->upstream = upstream_acquire(proxy, exchange, fresh, &kind);
+    exchange->upstream = upstream_acquire(proxy, exchange, exchange->retried, &kind);
     if (exchange->upstream != NULL) {
         return true;
     }
@@ -265,7 +265,7 @@ static void forward(struct exchange *exchange, bool may_wait)
     if (exchange->forwarded_ns == 0) {
         exchange->forwarded_ns = io_now(proxy->io)->boot_ns;
     }
-    if (!connect_upstream(exchange, false, may_wait)) {
+    if (!connect_upstream(exchange, may_wait)) {
         return;
     }
     if (upstream_write(exchange->upstream, span_make(writer.data, writer.size)) != STATUS_OK) {
@@ -554,29 +554,35 @@ static bool is_idempotent(struct span method)
            span_equal_string(method, "PUT") || span_equal_string(method, "DELETE");
 }
 
-/* A pooled connection had died under us. Everything to be sent is still in its queue, since the
- * kernel took nothing. */
-static bool retry(struct exchange *exchange, struct upstream *dead)
+/* A pooled connection died under us: once, the request goes to a new one. What the kernel did not
+ * take is still in the dead one's queue, and no service has seen it. RFC 9112 section 9.3.1 about
+ * the rest: "A proxy MUST NOT automatically retry non-idempotent requests." One of the others is
+ * written anew if its head is all there is of it. */
+static bool retry(struct exchange *exchange, struct upstream *dead, enum exchange_reach reach)
 {
-    if (exchange->retried || exchange->answer_begun || !is_idempotent(exchange->request.method)) {
+    bool again = reach == EXCHANGE_UNSENT ||
+                 (reach == EXCHANGE_UNANSWERED && exchange->request.body == HTTP_BODY_NONE &&
+                  is_idempotent(exchange->request.method));
+    if (!again || exchange->retried || exchange->answer_begun) {
         return false;
     }
     exchange->retried = true;
     exchange->reason = NULL;
     counter_add(&exchange->proxy->metrics.upstream_retries, 1);
-    if (connect_upstream(exchange, true, false)) {
+    if (reach == EXCHANGE_UNANSWERED) {
+        forward(exchange, false);
+    } else if (connect_upstream(exchange, false)) {
         upstream_move_request(dead, exchange->upstream);
     }
     return true;
 }
 
 void exchange_upstream_failed(struct exchange *exchange, enum proxy_upstream_error kind,
-                              bool unsent)
+                              enum exchange_reach reach)
 {
     struct upstream *dead = exchange->upstream;
     exchange->upstream = NULL; /* it closes itself */
-    if (unsent && retry(exchange, dead)) {
-        return;
+    if (!retry(exchange, dead, reach)) {
+        answer_upstream_error(exchange, kind);
     }
-    answer_upstream_error(exchange, kind);
 }

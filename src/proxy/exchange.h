@@ -118,9 +118,14 @@ void exchange_upstream_head(struct exchange *exchange, struct http_head *head);
 bool exchange_upstream_switches(const struct exchange *exchange, const struct http_head *head);
 void exchange_upstream_body(struct exchange *exchange, struct span payload);
 void exchange_upstream_end(struct exchange *exchange);
-/* It failed; the upstream is closing by itself. `unsent`: not one byte of the request was taken by
- * the kernel. */
+/* What a connection that was used before had come to when it failed. */
+enum exchange_reach {
+    EXCHANGE_UNSENT,     /* not one byte of the request was taken by the kernel */
+    EXCHANGE_UNANSWERED, /* closed, without one byte of an answer */
+    EXCHANGE_REACHED,    /* anything else, and every failure of a new connection */
+};
+/* It failed; the upstream is closing by itself. */
 void exchange_upstream_failed(struct exchange *exchange, enum proxy_upstream_error kind,
-                              bool unsent);
+                              enum exchange_reach reach);
 
 #endif

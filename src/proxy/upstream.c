@@ -75,11 +75,22 @@ static bool request_unsent(const struct upstream *upstream)
     return upstream->reused && !upstream->written && upstream->sending == 0;
 }
 
+static enum exchange_reach reach_of(const struct upstream *upstream, enum proxy_upstream_error kind)
+{
+    if (request_unsent(upstream)) {
+        return EXCHANGE_UNSENT;
+    }
+    bool closed = kind == PROXY_UPSTREAM_ERROR_CLOSED || kind == PROXY_UPSTREAM_ERROR_SEND;
+    bool answered = upstream->head_done || upstream->input != NULL ||
+                    upstream->informational_count > 0;
+    return upstream->reused && closed && !answered ? EXCHANGE_UNANSWERED : EXCHANGE_REACHED;
+}
+
 /* Detaches the exchange and closes; tells the exchange last, since it may begin a retry. */
 static void fail(struct upstream *upstream, enum proxy_upstream_error kind)
 {
     struct exchange *exchange = upstream->exchange;
-    bool unsent = request_unsent(upstream);
+    enum exchange_reach reach = reach_of(upstream, kind);
     if (exchange == NULL) {
         close_now(upstream);
         return;
@@ -88,7 +99,7 @@ static void fail(struct upstream *upstream, enum proxy_upstream_error kind)
     /* The request's bytes stay in `out` for a retry until the exchange has had its say. */
     upstream->exchange = NULL;
     upstream->poisoned = true;
-    exchange_upstream_failed(exchange, kind, unsent);
+    exchange_upstream_failed(exchange, kind, reach);
     close_now(upstream);
 }
 
