@@ -88,7 +88,8 @@ int main(int count, char **arguments)
         fprintf(stderr, "usage: key_update PORT CERTIFICATE KEY flood|between COUNT\n");
         return 2;
     }
-    signal(SIGPIPE, SIG_IGN);
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGPIPE, &ignore, NULL);
     SSL *ssl = open_tls(arguments);
     long updates = strtol(arguments[5], NULL, 10);
     if (strcmp(arguments[4], "flood") == 0) {

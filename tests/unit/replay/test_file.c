@@ -115,6 +115,10 @@ Test(file, it_is_private_and_has_all_its_blocks)
     cr_assert_leq((uint64_t)status.st_size, 100000u * 24 + REPLAY_HEADER_BYTES + 128);
 }
 
+/* What twenty rounds at their bound come to, and more. */
+#define KILLED_CAPACITY  200000
+#define KILLED_ROUND_MAX 9000
+
 Test(file, a_killed_process_leaves_every_insert_it_was_told_of)
 {
     int *told = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -123,10 +127,10 @@ Test(file, a_killed_process_leaves_every_insert_it_was_told_of)
         if (child == 0) {
             struct replay_cache *cache;
             int survived;
-            if (try_open(200000, 65, &cache, &survived) != STATUS_OK) {
+            if (try_open(KILLED_CAPACITY, 65, &cache, &survived) != STATUS_OK) {
                 _exit(1);
             }
-            for (;;) {
+            for (int end = *told + KILLED_ROUND_MAX; *told < end;) {
                 if (insert(cache, (unsigned)*told) == STATUS_OK) {
                     __atomic_fetch_add(told, 1, __ATOMIC_SEQ_CST);
                 } else if (insert(cache, (unsigned)*told) != STATUS_EXISTS) {
@@ -136,6 +140,7 @@ Test(file, a_killed_process_leaves_every_insert_it_was_told_of)
                     __atomic_fetch_add(told, 1, __ATOMIC_SEQ_CST);
                 }
             }
+            pause();
         }
         usleep(3000);
         kill(child, SIGKILL);
@@ -143,7 +148,7 @@ Test(file, a_killed_process_leaves_every_insert_it_was_told_of)
         waitpid(child, &result, 0);
         cr_assert(WIFSIGNALED(result), "round %d", round);
     }
-    struct replay_cache *cache = open_expecting(200000, 65, REPLAY_SURVIVED);
+    struct replay_cache *cache = open_expecting(KILLED_CAPACITY, 65, REPLAY_SURVIVED);
     cr_assert_gt(*told, 0);
     for (int i = 0; i < *told; i++) {
         cr_assert_eq(insert(cache, (unsigned)i), STATUS_EXISTS, "%d of %d", i, *told);
