@@ -37,6 +37,16 @@ static void verify_known(const void *memory, void *scratch, unsigned window,
     p256_verify_ifma(shared->generator, scratch, window, jobs, count);
 }
 
+static void verify_unknown(const void *memory, void *scratch, struct engine_job *jobs, size_t count)
+{
+    const struct p256_shared *shared = memory;
+    p256_verify_unknown_ifma(shared->generator, scratch, jobs, count);
+}
+
+/* A group of eight costs a little more than one verification by BoringSSL, however many of its
+ * lanes are used. */
+#define UNKNOWN_MIN 2
+
 const struct engine p256_engine_ifma = {
     .tier = ENGINE_IFMA,
     .key_type = KEY_P256,
@@ -48,6 +58,8 @@ const struct engine p256_engine_ifma = {
     .shared_free = p256_shared_free,
     .scratch_bytes = sizeof(struct p256_scratch_ifma),
     .verify_known = verify_known,
+    .unknown_min = UNKNOWN_MIN,
+    .verify_unknown = verify_unknown,
 };
 
 #endif

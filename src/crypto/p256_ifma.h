@@ -11,6 +11,10 @@
 #define P256_GROUPS    (ENGINE_JOBS_MAX / FE8_LANES)
 #define P256_STEPS_MAX (P256_GROUPS * ((P256_TERMS_MAX + 1) / 2))
 
+/* Windows of a key that has no table. */
+#define P256_WINDOW_UNKNOWN  5
+#define P256_UNKNOWN_ENTRIES ((size_t)1 << (P256_WINDOW_UNKNOWN - 1))
+
 struct p256_point8 {
     struct fe8 x, y;
 };
@@ -26,6 +30,8 @@ struct p256_scratch_ifma {
     struct p256_point8 points[P256_GROUPS][(P256_TERMS_MAX + 1) / 2];
     struct p256_step8 steps[P256_STEPS_MAX];
     struct p256_signature signatures[ENGINE_JOBS_MAX];
+    /* verify_unknown: 1, 3, ... 31 times the key of every lane. */
+    struct p256_entry multiples[FE8_LANES][P256_UNKNOWN_ENTRIES];
     struct p256_scratch64 build;
 };
 
@@ -38,10 +44,24 @@ extern const struct fe8_constant fe8_r2;
  * lane. Carried, below 1.2. */
 struct fe8 fe8_invert_vartime(const struct fe8 *a);
 
+/* Lanes whose signature is valid: where x zz = -minus_x for x = r + offset or r + n + offset. zz
+ * carried, below 4.3; offset wide, at most 6.4; minus_x wide, 0 to 3. Lanes whose zz is zero are
+ * added to *exceptional. */
+__mmask8 p256_decide_ifma(const struct p256_signature *const lanes[FE8_LANES],
+                          const struct fe8 *offset, const struct fe8 *zz, const struct fe8 *minus_x,
+                          __mmask8 *exceptional);
+
+/* Eight points in the domain, wide and below 16, as entries. */
+void p256_store_ifma(struct p256_entry *const out[FE8_LANES], const struct fe8 *x,
+                     const struct fe8 *y);
+
 /* struct engine.table_build's second half: the table of a point of the curve. */
 void p256_build_ifma_vartime(struct p256_entry *table, unsigned window,
                              const struct p256_point64 *point, struct p256_scratch_ifma *scratch);
 
+/* struct engine.verify_known and verify_unknown. */
+void p256_verify_unknown_ifma(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,
+                              struct engine_job *jobs, size_t count);
 void p256_verify_ifma(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,
                       unsigned window, struct engine_job *jobs, size_t count);
 

@@ -60,11 +60,10 @@ static inline size_t p256_terms(unsigned window)
 
 /* A term is a uintptr_t: an entry's address, plus one if the point is subtracted. */
 
-/* Writes p256_windows(window) terms, `stride` apart, whose sum is k times the table's point, and
- * asks for their cache lines. k < n. */
+/* p256_recode_vartime for a window that the compiler knows, with all its shifts. */
 static inline __attribute__((always_inline)) void
-p256_recode_vartime(uintptr_t *terms, size_t stride, const uint64_t k[4], unsigned window,
-                    const struct p256_entry *table)
+p256_recode_constant(uintptr_t *terms, size_t stride, const uint64_t k[4], unsigned window,
+                     const struct p256_entry *table)
 {
     /* K in 255 bits and a word of zeros above, so that a window may be read across. */
     uint64_t odd[4], bits[5];
@@ -82,6 +81,7 @@ p256_recode_vartime(uintptr_t *terms, size_t stride, const uint64_t k[4], unsign
     bits[4] = 0;
     const size_t count = p256_windows(window), half = (size_t)1 << (window - 1);
     const uintptr_t base = (uintptr_t)table;
+#pragma GCC unroll 64
     for (size_t i = 0; i < count; i++) {
         size_t position = i * window, word = position / 64, shift = position % 64;
         uint64_t digit = bits[word] >> shift | bits[word + 1] << 1 << (63 - shift);
@@ -95,6 +95,11 @@ p256_recode_vartime(uintptr_t *terms, size_t stride, const uint64_t k[4], unsign
         terms[i * stride] = entry + (negative ^ (even & 1));
     }
 }
+
+/* Writes p256_windows(window) terms, `stride` apart, whose sum is k times the table's point, and
+ * asks for their cache lines. k < n. window: P256_WINDOW_MIN to _MAX, or _GENERATOR. */
+void p256_recode_vartime(uintptr_t *terms, size_t stride, const uint64_t k[4], unsigned window,
+                         const struct p256_entry *table);
 
 static inline const struct p256_entry *p256_term_entry(uintptr_t term)
 {

@@ -49,9 +49,9 @@ void p256_scalar_multiply(uint64_t out[4], const uint64_t a[4], const uint64_t b
         less[j] = (uint64_t)d;
         borrow = (uint64_t)(d >> 64) & 1;
     }
-    bool below = t[4] < borrow;
+    const uint64_t keep = 0 - (uint64_t)(t[4] < borrow);
     for (int j = 0; j < 4; j++) {
-        out[j] = below ? t[j] : less[j];
+        out[j] = less[j] ^ ((less[j] ^ t[j]) & keep);
     }
 }
 

@@ -1,6 +1,6 @@
 /* Tables by AVX-512 IFMA: the doublings one after another with 64-bit words, as nothing in a chain
  * is independent, everything else eight at a time. */
-#include "crypto/p256_ifma.h"
+#include "crypto/p256_point_ifma.h"
 
 #if defined(__x86_64__)
 
@@ -16,15 +16,10 @@ _Static_assert(VECTORS_MAX <= P256_STEPS_MAX, "a step a vector");
 static const struct fe8_constant sixteen = {
     {0x0000000000100, 0x0000000000000, 0xfffffffffffff, 0xfefffffffffff, 0x0000000ffffff}};
 
-FE8_INLINE struct fe8 carried(struct fe8 a)
-{
-    return fe8_carry(&a);
-}
-
 /* Eight points, one to each address. The entries' rows are put together from registers of words by
  * the transposition of fe8_load, backwards. */
-FE8_INLINE void store_points(struct p256_entry *const out[FE8_LANES], const struct fe8 *x,
-                             const struct fe8 *y)
+void p256_store_ifma(struct p256_entry *const out[FE8_LANES], const struct fe8 *x,
+                     const struct fe8 *y)
 {
     __m512i w[8];
     const struct fe8 cx = fe8_canonical(x), cy = fe8_canonical(y);
@@ -100,7 +95,7 @@ static void normalise(struct p256_entry *out, struct p256_scratch_ifma *scratch)
         struct fe8 t = carried(fe8_mul(&zzz, &factor));
         x = fe8_mul(&x, &zz);
         y = fe8_mul(&y, &t);
-        store_points(entries, &x, &y);
+        p256_store_ifma(entries, &x, &y);
     }
 }
 
@@ -150,7 +145,7 @@ static void add_run(struct p256_scratch_ifma *scratch, size_t vectors, size_t be
         for (size_t lane = 0; lane < FE8_LANES; lane++) {
             entries[lane] = (struct p256_entry *)a[v][lane] + below;
         }
-        store_points(entries, &x, &y);
+        p256_store_ifma(entries, &x, &y);
     }
 }
 

@@ -7,45 +7,13 @@
  * Exceptional additions, of equal or opposite points: in XYZZ coordinates ZZ becomes zero and stays
  * so. In an affine level the difference is zero, and so is the product of its lane and group: there
  * 1 is put in the product's place, the lane of that group is marked, and nobody else sees it. */
-#include "crypto/p256_ifma.h"
+#include "crypto/p256_point_ifma.h"
 
 #if defined(__x86_64__)
 
 /* A level costs one inversion, about 1.1 us, and saves an addition in XYZZ coordinates against an
  * affine one, 33 ns, for every vector of eight: worth it from so many vectors on. */
 #define LEVEL_VECTORS_MIN 32
-
-/* y for `terms`: subtracted where the lowest bit is set. Wide, 0 <= y <= 1, limbs of at most 2^52
- * in size. */
-FE8_INLINE struct fe8 load_y(const uintptr_t terms[FE8_LANES])
-{
-    const __mmask8 negative = _mm512_test_epi64_mask(_mm512_loadu_si512((const void *)terms),
-                                                     fe8_set1(1));
-    struct fe8 y = fe8_load(terms, offsetof(struct p256_entry, y));
-#pragma GCC unroll 5
-    for (int i = 0; i < FE8_LIMBS; i++) {
-        y.v[i] = _mm512_mask_sub_epi64(y.v[i], negative, fe8_set1(fe8_p.v[i]), y.v[i]);
-    }
-    return y;
-}
-
-FE8_INLINE struct fe8 load_x(const uintptr_t terms[FE8_LANES])
-{
-    return fe8_load(terms, offsetof(struct p256_entry, x));
-}
-
-FE8_INLINE struct fe8 carried(struct fe8 a)
-{
-    return fe8_carry(&a);
-}
-
-/* a - b + k p, carried: b at most k, a + k below 16. */
-FE8_INLINE struct fe8 difference(const struct fe8 *a, const struct fe8 *b, uint64_t k)
-{
-    struct fe8 r = fe8_sub(a, b);
-    r = fe8_add_p(&r, k);
-    return fe8_carry(&r);
-}
 
 /* ---- affine levels ---- */
 
@@ -202,102 +170,6 @@ static size_t add_level(struct p256_scratch_ifma *scratch, size_t groups, size_t
     return half + terms % 2;
 }
 
-/* ---- XYZZ ---- */
-
-/* x folded; y wide, below 2.6; zz carried, below 4.3; zzz carried, below 3. `y` stands for Y or for
- * -Y, in turns: the code knows which. */
-struct xyzz8 {
-    struct fe8 x, y, zz, zzz;
-};
-
-/* d^2 - ppp - 2 q + k p, folded. */
-FE8_INLINE struct fe8 third_x(const struct fe8 *d, const struct fe8 *ppp, const struct fe8 *q,
-                              uint64_t k)
-{
-    struct fe8 t = fe8_add(q, q);
-    t = fe8_add(&t, ppp);
-    t = fe8_p_minus(k, &t);
-    t = fe8_square_add(d, &t);
-    return fe8_fold(&t);
-}
-
-/* -(a + b): x below 3.2, y below 2.6. P < 7.2, R < 5.6, PP < 4.3, PPP < 3, Q < 1.9, R^2 < 3: X < 3
- * + 7, Y < 5.6 * 3 / 16 + 2.6 * 3 / 16 + 1 < 2.6. */
-FE8_INLINE struct xyzz8 add_two(const struct p256_point8 *a, const struct p256_point8 *b)
-{
-    struct xyzz8 r;
-    const struct fe8 p = difference(&b->x, &a->x, 4), d = difference(&b->y, &a->y, 3);
-    const struct fe8 ax = carried(a->x), ay = carried(a->y);
-    r.zz = carried(fe8_square(&p));
-    const struct fe8 ppp = fe8_mul(&p, &r.zz), q = fe8_mul(&ax, &r.zz);
-    r.zzz = carried(ppp);
-    r.x = third_x(&d, &ppp, &q, 7);
-    const struct fe8 t = difference(&r.x, &q, 2);
-    r.y = fe8_mul_mul(&d, &t, &ay, &r.zzz);
-    return r;
-}
-
-/* With `negative` the y of `a` is -Y and that of the result Y, otherwise the other way round: so
- * that Y3 = R (Q - X3) - Y1 PPP is a sum of two products, reduced once. b's x below 3.2, y below
- * 2.6. U2 < 1.9, P < 3.9, PP < 2, PPP < 1.5, Q < 1.2; S2 < 1.5, R < 4.5, R^2 < 2.3; X < 2.3 + 4; Y
- * < 4.5 * 3.2 / 16 + 2.6 * 1.5 / 16 + 1 < 2.2; zz < 4.3 * 2 / 16 + 1 < 1.6, zzz < 3 * 1.5 / 16 + 1
- * < 1.3. With `last` only x and zz are computed. */
-FE8_INLINE struct xyzz8 add_mixed(const struct xyzz8 *a, const struct p256_point8 *b, bool negative,
-                                  bool last)
-{
-    struct xyzz8 r = *a;
-    const struct fe8 bx = carried(b->x), by = carried(b->y);
-    struct fe8 t = fe8_p_minus(2, &a->x);
-    const struct fe8 p = carried(fe8_mul_add(&bx, &a->zz, &t));
-    t = negative ? a->y : fe8_p_minus(3, &a->y);
-    const struct fe8 d = carried(fe8_mul_add(&by, &a->zzz, &t));
-    const struct fe8 pp = carried(fe8_square(&p));
-    const struct fe8 ppp = fe8_mul(&p, &pp), ax = carried(a->x);
-    const struct fe8 q = fe8_mul(&ax, &pp);
-    r.zz = carried(fe8_mul(&a->zz, &pp));
-    r.x = third_x(&d, &ppp, &q, 4);
-    if (!last) {
-        const struct fe8 ay = carried(a->y), ppp_carried = carried(ppp);
-        t = negative ? difference(&q, &r.x, 2) : difference(&r.x, &q, 2);
-        r.y = fe8_mul_mul(&d, &t, &ay, &ppp_carried);
-        r.zzz = carried(fe8_mul(&a->zzz, &ppp_carried));
-    }
-    return r;
-}
-
-/* -(a + b), where the y of both are Y, or both -Y. U < 1.3, S < 1.5, P < 3.3, R < 3.5, PP < 1.7,
- * PPP < 1.4, Q < 1.2: X < 1.8 + 4, Y < 2. With `last` only x and zz are computed. */
-FE8_INLINE struct xyzz8 add_full(const struct xyzz8 *a, const struct xyzz8 *b, bool last)
-{
-    struct xyzz8 r = *a;
-    const struct fe8 ax = carried(a->x), ay = carried(a->y);
-    const struct fe8 bx = carried(b->x), by = carried(b->y);
-    const struct fe8 u1 = fe8_mul(&ax, &b->zz), s1 = fe8_mul(&ay, &b->zzz);
-    struct fe8 t = fe8_p_minus(2, &u1);
-    const struct fe8 p = carried(fe8_mul_add(&bx, &a->zz, &t));
-    t = fe8_p_minus(2, &s1);
-    const struct fe8 d = carried(fe8_mul_add(&by, &a->zzz, &t));
-    const struct fe8 pp = carried(fe8_square(&p)), u1_carried = carried(u1);
-    const struct fe8 ppp = fe8_mul(&p, &pp), q = fe8_mul(&u1_carried, &pp);
-    t = carried(fe8_mul(&a->zz, &b->zz));
-    r.zz = carried(fe8_mul(&t, &pp));
-    r.x = third_x(&d, &ppp, &q, 4);
-    if (!last) {
-        const struct fe8 s1_carried = carried(s1), ppp_carried = carried(ppp);
-        t = carried(fe8_mul(&a->zzz, &b->zzz));
-        r.zzz = carried(fe8_mul(&t, &ppp_carried));
-        t = difference(&r.x, &q, 2);
-        r.y = fe8_mul_mul(&d, &t, &s1_carried, &ppp_carried);
-    }
-    return r;
-}
-
-static struct xyzz8 blend(__mmask8 mask, const struct xyzz8 *a, const struct xyzz8 *b)
-{
-    return (struct xyzz8){fe8_blend(mask, &a->x, &b->x), fe8_blend(mask, &a->y, &b->y),
-                          fe8_blend(mask, &a->zz, &b->zz), fe8_blend(mask, &a->zzz, &b->zzz)};
-}
-
 /* ---- groups ---- */
 
 /* What is common to all groups of a call. */
@@ -362,65 +234,15 @@ FE8_INLINE struct xyzz8 fold_lanes(const struct xyzz8 *a, int distance, bool las
     return add_full(a, &b, last);
 }
 
-static size_t signature_of_lane(const struct layout *layout, size_t group, size_t lane)
-{
-    /* Lanes without a signature of their own repeat the last one. */
-    size_t index = group * FE8_LANES + (lane >> layout->lanes_log2);
-    return index < layout->live ? index : layout->live - 1;
-}
-
-/* r of every lane's signature, or where `second` says so r + n, in the domain. Wide, below 1.1.
- */
-static struct fe8 load_r(const struct p256_scratch_ifma *scratch, const struct layout *layout,
-                         size_t group, bool second, __mmask8 *there)
-{
-    _Alignas(64) uint64_t words[FE8_LANES][4];
-    uintptr_t addresses[FE8_LANES];
-    *there = 0;
-    for (size_t lane = 0; lane < FE8_LANES; lane++) {
-        const uint64_t *r = scratch->signatures[signature_of_lane(layout, group, lane)].r;
-        memcpy(words[lane], r, sizeof words[lane]);
-        if (second && p256_second_x(words[lane], r)) {
-            *there |= (__mmask8)(1u << lane);
-        }
-        addresses[lane] = (uintptr_t)words[lane];
-    }
-    const struct fe8 r = fe8_load(addresses, 0), r2 = fe8_broadcast(&fe8_r2);
-    return fe8_mul(&r, &r2);
-}
-
-/* Lanes where (r + offset) zz = X. r, offset and -X wide, zz carried: 7.5 times zz, below 4.3, and
- * -X, made positive, at most 3. */
-FE8_INLINE __mmask8 equal_lanes(const struct fe8 *r, const struct fe8 *offset, const struct fe8 *zz,
-                                const struct fe8 *minus_x)
-{
-    const struct fe8 x = carried(fe8_add(r, offset));
-    const struct fe8 t = fe8_mul_add(&x, zz, minus_x);
-    return fe8_is_zero(&t);
-}
-
-/* FIPS 186-5 section 6.4.2: the signature is valid if r is the sum's x coordinate modulo n. x < p <
- * 2 n, so x is r or r + n, the latter only for r < p - n. Lanes whose sum is not to be trusted are
- * added to *exceptional. */
-static __mmask8 decide(const struct p256_scratch_ifma *scratch, const struct layout *layout,
-                       size_t group, const struct fe8 *offset, const struct fe8 *zz,
-                       const struct fe8 *minus_x, __mmask8 *exceptional)
-{
-    __mmask8 there;
-    const struct fe8 digits = fe8_digits(zz);
-    *exceptional |= fe8_is_zero(&digits);
-    struct fe8 r = load_r(scratch, layout, group, false, &there);
-    __mmask8 good = equal_lanes(&r, offset, zz, minus_x);
-    r = load_r(scratch, layout, group, true, &there);
-    if (there != 0) {
-        good |= there & equal_lanes(&r, offset, zz, minus_x);
-    }
-    return good;
-}
-
 static __mmask8 finish_group(const struct p256_scratch_ifma *scratch, const struct layout *layout,
                              size_t group, bool from_table, __mmask8 *exceptional)
 {
+    const struct p256_signature *lanes[FE8_LANES];
+    for (size_t lane = 0; lane < FE8_LANES; lane++) {
+        /* Lanes without a signature of their own repeat the last one. */
+        const size_t index = group * FE8_LANES + (lane >> layout->lanes_log2);
+        lanes[lane] = &scratch->signatures[index < layout->live ? index : layout->live - 1];
+    }
     struct fe8 offset = {{_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
                           _mm512_setzero_si512(), _mm512_setzero_si512()}};
     struct fe8 minus_x, zz;
@@ -433,7 +255,7 @@ static __mmask8 finish_group(const struct p256_scratch_ifma *scratch, const stru
         zz = carried(fe8_square(&p));
         minus_x = fe8_square(&d);
         minus_x = fe8_p_minus(3, &minus_x);
-        return decide(scratch, layout, group, &offset, &zz, &minus_x, exceptional);
+        return p256_decide_ifma(lanes, &offset, &zz, &minus_x, exceptional);
     }
     const bool alone = layout->lanes_log2 == 0;
     struct xyzz8 sum;
@@ -449,7 +271,7 @@ static __mmask8 finish_group(const struct p256_scratch_ifma *scratch, const stru
         sum = fold_lanes(&sum, 1, true);
     }
     minus_x = fe8_p_minus(2, &sum.x);
-    return decide(scratch, layout, group, &offset, &sum.zz, &minus_x, exceptional);
+    return p256_decide_ifma(lanes, &offset, &sum.zz, &minus_x, exceptional);
 }
 
 static struct layout layout_for(size_t live, unsigned window)

@@ -219,32 +219,51 @@ static void expect_by_reference(struct subject *subject)
                                                       subject->signature);
 }
 
-/* Runs the subjects as one call; returns how many were handed back. */
-static size_t run(const struct bed *bed, struct subject *const *subjects, void *const *tables,
-                  size_t count, bool may_hand_back, const char *what)
+/* Runs the subjects as one call, with their tables or, as unknown keys, without. Everybody's
+ * verdict is BoringSSL's; only `made` may be handed back. Returns whether it was. */
+static bool run_call(const struct bed *bed, struct subject *const *subjects, void *const *tables,
+                     size_t count, size_t made, bool known, const char *what)
 {
     struct engine_job jobs[ENGINE_JOBS_MAX];
-    size_t again = 0;
+    bool again = false;
     for (size_t i = 0; i < count; i++) {
         jobs[i] = (struct engine_job){.algorithm = SIGNATURE_ES256,
-                                      .status = STATUS_FAILED,
-                                      .table = tables[i],
+                                      .status = STATUS_OK, /* must not survive */
+                                      .table = known ? tables[i] : NULL,
                                       .key = &subjects[i]->key,
                                       .signature = span_make(subjects[i]->signature, 64)};
         memcpy(jobs[i].digest, subjects[i]->digest, 32);
     }
-    bed->engine->verify_known(bed->shared, bed->scratch, bed->window, jobs, count);
+    if (known) {
+        bed->engine->verify_known(bed->shared, bed->scratch, bed->window, jobs, count);
+    } else {
+        bed->engine->verify_unknown(bed->shared, bed->scratch, jobs, count);
+    }
     for (size_t i = 0; i < count; i++) {
-        if (jobs[i].status == STATUS_AGAIN) {
-            again++;
-            cr_assert(may_hand_back, "%s, %s: %zu of %zu handed back", bed->name, what, i, count);
+        if (i == made && jobs[i].status == STATUS_AGAIN) {
+            again = true;
             continue;
         }
         cr_assert_eq(jobs[i].status, subjects[i]->expected,
-                     "%s, %s: job %zu of %zu is %d, by BoringSSL %d", bed->name, what, i, count,
-                     (int)jobs[i].status, (int)subjects[i]->expected);
+                     "%s, %s, %s keys: job %zu of %zu is %d, by BoringSSL %d", bed->name, what,
+                     known ? "known" : "unknown", i, count, (int)jobs[i].status,
+                     (int)subjects[i]->expected);
     }
     return again;
+}
+
+#define NOBODY SIZE_MAX
+
+/* Both ways, where there are both; none of these is made to be handed back. */
+static size_t run(const struct bed *bed, struct subject *const *subjects, void *const *tables,
+                  size_t count, const char *what)
+{
+    run_call(bed, subjects, tables, count, NOBODY, true, what);
+    if (bed->engine->verify_unknown == NULL) {
+        return count;
+    }
+    run_call(bed, subjects, tables, count, NOBODY, false, what);
+    return 2 * count;
 }
 
 #define POOL_KEYS 16
@@ -329,7 +348,7 @@ static size_t pool_run(const struct bed *bed, struct pool *pool, uint64_t *state
             chosen[i] = &pool->subjects[p256_random(state) % POOL];
             tables[i] = pool->tables[chosen[i]->key_index];
         }
-        run(bed, chosen, tables, size, false, "random");
+        verdicts += run(bed, chosen, tables, size, "random");
         while (at_good < size || at_bad < size) {
             struct subject *subject = &pool->subjects[p256_random(state) % POOL];
             if (subject->expected == STATUS_OK && at_good < size) {
@@ -344,9 +363,8 @@ static size_t pool_run(const struct bed *bed, struct pool *pool, uint64_t *state
                 chosen[i] = ((i == place) == (turn == 0)) ? bad[i] : good[i];
                 tables[i] = pool->tables[chosen[i]->key_index];
             }
-            run(bed, chosen, tables, size, false, turn == 0 ? "one bad" : "one good");
+            verdicts += run(bed, chosen, tables, size, turn == 0 ? "one bad" : "one good");
         }
-        verdicts += 3 * size;
     }
     return verdicts;
 }
@@ -459,12 +477,14 @@ struct stage {
     struct pool *pool;
     struct subject *good[ENGINE_JOBS_MAX];
     void *good_tables[ENGINE_JOBS_MAX];
+    size_t unknown_again; /* made ones handed back by verify_unknown */
 };
 
 static void stage_init(struct stage *stage, struct bed *bed, const struct p256_reference *ref)
 {
     uint64_t state = 4711;
     stage->bed = bed;
+    stage->unknown_again = 0;
     stage->pool = calloc(1, sizeof *stage->pool);
     cr_assert_not_null(stage->pool);
     pool_keys(stage->pool, ref);
@@ -490,8 +510,8 @@ static void stage_cleanup(struct stage *stage)
     free(stage->pool);
 }
 
-/* Returns how often the subject was handed back; nobody else ever is. */
-static size_t perform(const struct stage *stage, struct subject *subject, const char *what)
+/* Returns how often the subject was handed back with its table; nobody else ever is. */
+static size_t perform(struct stage *stage, struct subject *subject, const char *what)
 {
     static const size_t sizes[] = {1, 2, 3, 5, 8, 12, 16, 33, 64};
     size_t again = 0;
@@ -504,26 +524,10 @@ static size_t perform(const struct stage *stage, struct subject *subject, const 
         memcpy(tables, stage->good_tables, sizeof tables);
         subjects[place] = subject;
         tables[place] = table;
-        struct engine_job jobs[ENGINE_JOBS_MAX];
-        for (size_t i = 0; i < sizes[s]; i++) {
-            jobs[i] = (struct engine_job){.algorithm = SIGNATURE_ES256,
-                                          .status = STATUS_OK,
-                                          .table = tables[i],
-                                          .key = &subjects[i]->key,
-                                          .signature = span_make(subjects[i]->signature, 64)};
-            memcpy(jobs[i].digest, subjects[i]->digest, 32);
-        }
-        stage->bed->engine->verify_known(stage->bed->shared, stage->bed->scratch,
-                                         stage->bed->window, jobs, sizes[s]);
-        for (size_t i = 0; i < sizes[s]; i++) {
-            if (i == place && jobs[i].status == STATUS_AGAIN) {
-                again++;
-                continue;
-            }
-            cr_assert_eq(jobs[i].status, subjects[i]->expected,
-                         "%s, %s: job %zu of %zu (the made one is %zu) is %d, by BoringSSL %d",
-                         stage->bed->name, what, i, sizes[s], place, (int)jobs[i].status,
-                         (int)subjects[i]->expected);
+        again += run_call(stage->bed, subjects, tables, sizes[s], place, true, what);
+        if (stage->bed->engine->verify_unknown != NULL) {
+            stage->unknown_again += run_call(stage->bed, subjects, tables, sizes[s], place, false,
+                                             what);
         }
     }
     free(table);
@@ -614,6 +618,8 @@ static void special(struct bed *bed, const struct p256_reference *ref, size_t *a
     BN_free(zero);
     BN_free(d);
     EC_POINT_free(q);
+    cr_log_info("%s: handed back %zu times as unknown keys", bed->name, stage.unknown_again);
+    cr_assert(bed->engine->verify_unknown == NULL || stage.unknown_again > 0);
     stage_cleanup(&stage);
 }
 
@@ -701,7 +707,7 @@ static bool collide(const struct p256_reference *ref, unsigned window, struct te
 }
 
 /* Makes both kinds of collision and returns how often they were handed back. */
-static size_t collisions(const struct p256_reference *ref, const struct stage *stage,
+static size_t collisions(const struct p256_reference *ref, struct stage *stage,
                          struct terms_range left, struct terms_range right, uint64_t *state,
                          const char *what)
 {
@@ -824,6 +830,7 @@ Test(p256_engine, sums_whose_x_is_above_n, .timeout = 600)
             sign_with_r(&ref, r, u1, u2, &subject);
             cr_assert_eq(subject.expected, STATUS_OK);
             cr_assert_eq(perform(&stage, &subject, "x above n"), 0);
+            cr_assert_eq(stage.unknown_again, 0);
             second += BN_cmp(x, ref.n) > 0;
             first += BN_cmp(x, ref.n) < 0;
         }
@@ -850,6 +857,54 @@ Test(p256_engine, sums_whose_x_is_above_n, .timeout = 600)
     BN_free(gap);
     EC_POINT_free(sum);
     EC_POINT_free(q);
+    beds_free(beds, count);
+    p256_reference_free(&ref);
+}
+
+/* Keys that are none, unknown, in every lane: refused, and their neighbours not harmed. */
+Test(p256_engine, keys_that_are_none_among_unknown_ones)
+{
+    struct p256_reference ref = p256_reference_new();
+    struct bed beds[4];
+    size_t count = beds_new(beds, 6);
+    for (size_t b = 0; b < count; b++) {
+        if (beds[b].engine->verify_unknown == NULL) {
+            continue;
+        }
+        struct stage stage;
+        stage_init(&stage, &beds[b], &ref);
+        for (size_t size = 1; size <= 24; size++) {
+            for (size_t place = 0; place < size; place++) {
+                struct subject bad = *stage.good[place], *subjects[ENGINE_JOBS_MAX];
+                memcpy(subjects, stage.good, sizeof subjects);
+                subjects[place] = &bad;
+                switch ((place + size) % 6) {
+                case 0:
+                    bad.key.y[31] ^= 1;
+                    break;
+                case 1:
+                    memset(bad.key.x, 0, sizeof bad.key.x);
+                    memset(bad.key.y, 0, sizeof bad.key.y);
+                    break;
+                case 2:
+                    memset(bad.key.x, 0xff, 32);
+                    break;
+                case 3:
+                    p256_require(BN_bn2bin_padded(bad.key.y, 32, ref.p));
+                    break;
+                case 4: /* y = 0: a point of order two, if there were one */
+                    memset(bad.key.y, 0, sizeof bad.key.y);
+                    break;
+                default:
+                    memset(bad.key.x, 0, sizeof bad.key.x);
+                }
+                expect_by_reference(&bad);
+                cr_assert_eq(bad.expected, STATUS_FAILED);
+                run_call(&beds[b], subjects, NULL, size, NOBODY, false, "no key");
+            }
+        }
+        stage_cleanup(&stage);
+    }
     beds_free(beds, count);
     p256_reference_free(&ref);
 }
