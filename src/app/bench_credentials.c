@@ -12,10 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <unistd.h>
 
-#define TOKEN_BYTES_MAX 2048
-#define TOKEN_SECONDS   3600
-#define THREADS_MAX     64
+#define TOKEN_BYTES_MAX   2048
+#define TOKEN_SECONDS     3600
+#define KEY_PEM_BYTES_MAX 512 /* of an EC or Ed25519 key: half of that */
+#define THREADS_MAX       64
 /* What a proof takes beside its htu: header with an EC key, claims, signature, in base64url. */
 #define PROOF_FIXED_BYTES 640
 #define CLAIMS_BYTES_MAX  4096
@@ -124,15 +126,11 @@ static enum status mint_token(const struct bench_credentials *credentials,
     return status;
 }
 
-static enum status make_key(struct bench_credentials *credentials, const struct signing_key *issuer,
-                            struct client_key *key)
+static enum status dress_key(struct bench_credentials *credentials,
+                             const struct signing_key *issuer, struct client_key *key)
 {
     struct public_key public_key;
     enum signature_algorithm algorithm = credentials->options.algorithm;
-    key->key = signing_key_generate(algorithm);
-    if (key->key == NULL) {
-        return STATUS_NO_MEMORY;
-    }
     signing_key_public(key->key, &public_key);
     struct json_writer writer;
     json_write_begin(&writer, key->header, sizeof key->header);
@@ -144,6 +142,91 @@ static enum status make_key(struct bench_credentials *credentials, const struct 
     json_write_object_end(&writer);
     enum status status = json_write_end(&writer, &key->header_json);
     return status == STATUS_OK ? mint_token(credentials, issuer, key) : status;
+}
+
+/* ---- client keys ---- */
+
+static enum status generate_keys(struct bench_credentials *credentials)
+{
+    for (size_t i = 0; i < credentials->options.keys; i++) {
+        credentials->keys[i].key = signing_key_generate(credentials->options.algorithm);
+        if (credentials->keys[i].key == NULL) {
+            return STATUS_NO_MEMORY;
+        }
+    }
+    return STATUS_OK;
+}
+
+static enum status write_keys(const struct bench_credentials *credentials)
+{
+    size_t size = credentials->options.keys * KEY_PEM_BYTES_MAX, used = 0;
+    char *text = calloc(1, size + 1);
+    for (size_t i = 0; text != NULL && i < credentials->options.keys; i++) {
+        char *pem = signing_key_write(credentials->keys[i].key);
+        size_t pem_size = pem != NULL ? strlen(pem) : 0;
+        if (pem_size > 0 && pem_size <= size - used) {
+            memcpy(text + used, pem, pem_size);
+            used += pem_size;
+        }
+        signing_text_free(pem);
+    }
+    char error[256];
+    enum status status = text == NULL
+                             ? STATUS_NO_MEMORY
+                             : demo_write_file(credentials->options.keys_file,
+                                               span_make(text, used), 0600, error, sizeof error);
+    signing_text_free(text);
+    return status;
+}
+
+static enum status read_keys(struct bench_credentials *credentials, char *text)
+{
+    static const char mark[] = "-----BEGIN";
+    char *cursor = strstr(text, mark);
+    for (size_t i = 0; i < credentials->options.keys; i++) {
+        if (cursor == NULL) {
+            return STATUS_NOT_FOUND; /* fewer keys than are asked for */
+        }
+        char *next = strstr(cursor + 1, mark);
+        size_t size = next != NULL ? (size_t)(next - cursor) : strlen(cursor);
+        enum status status = signing_key_read(span_make(cursor, size), &credentials->keys[i].key);
+        if (status != STATUS_OK) {
+            return status;
+        }
+        if (signing_key_algorithm(credentials->keys[i].key) != credentials->options.algorithm) {
+            return STATUS_UNSUPPORTED;
+        }
+        cursor = next;
+    }
+    return STATUS_OK;
+}
+
+static enum status get_keys(struct bench_credentials *credentials, char *error, size_t error_size)
+{
+    const char *path = credentials->options.keys_file;
+    if (path == NULL || access(path, F_OK) != 0) {
+        enum status status = generate_keys(credentials);
+        if (status == STATUS_OK && path != NULL) {
+            status = write_keys(credentials);
+        }
+        if (status != STATUS_OK) {
+            snprintf(error, error_size, "the client keys cannot be made or kept: %s",
+                     status_name(status));
+        }
+        return status;
+    }
+    char *text = NULL;
+    enum status status = demo_read_file(path, &text, error, error_size);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    status = read_keys(credentials, text);
+    signing_text_free(text);
+    if (status != STATUS_OK) {
+        snprintf(error, error_size, "%s: not %zu keys for %s", path, credentials->options.keys,
+                 jwa_name(credentials->options.algorithm));
+    }
+    return status;
 }
 
 /* ---- proofs ---- */
@@ -250,8 +333,13 @@ static enum status fill(struct bench_credentials *credentials, char *error, size
     if (status != STATUS_OK) {
         return status;
     }
+    status = get_keys(credentials, error, error_size);
+    if (status != STATUS_OK) {
+        signing_key_free(issuer);
+        return status;
+    }
     for (size_t i = 0; status == STATUS_OK && i < credentials->options.keys; i++) {
-        status = make_key(credentials, issuer, &credentials->keys[i]);
+        status = dress_key(credentials, issuer, &credentials->keys[i]);
     }
     signing_key_free(issuer);
     credentials->signed_from_s = clock_read().wall_s;

@@ -17,7 +17,9 @@ struct bench_credentials_options {
     size_t keys, proofs;                /* proof i is key i % keys' */
     const char *method, *url;           /* htm, htu */
     const char *audience;
-    bool repeat; /* begin again when all are used: for targets that remember none */
+    const char *keys_file; /* keeps the client keys from one run to the next, as clients do: read if
+                              it is there, else made; NULL: new keys */
+    bool repeat;           /* begin again when all are used: for targets that remember none */
 };
 
 /* Signs on every CPU this process may use. STATUS_OK sets *made (owned); else `error` gets a

@@ -18,7 +18,7 @@
 struct arguments {
     const char *folder, *url, *connect, *ca, *certificate, *key, *audience, *method;
     const char *connections, *keys, *proofs, *requests, *duration, *warmup, *rate, *body_bytes;
-    const char *handshakes, *algorithm, *hold, *cpu, *backend;
+    const char *handshakes, *algorithm, *hold, *cpu, *backend, *keys_file;
     const char *pids[BENCH_WATCHED_MAX];
     size_t pids_count;
     bool json, repeat, no_credentials;
@@ -136,6 +136,7 @@ static enum status make_credentials(struct bench *bench)
         .method = (const char *)bench->client->method.data,
         .url = bench->target.url,
         .audience = arguments->audience != NULL ? arguments->audience : bench->target.origin,
+        .keys_file = arguments->keys_file,
         .repeat = arguments->repeat,
     };
     uint64_t start_ns = clock_read().boot_ns;
@@ -341,6 +342,8 @@ static int bench_http(int argc, char **argv)
         {"body-bytes", "N", "of every request (0)", &arguments.body_bytes, 1, NULL, NULL},
         {"method", "METHOD", "GET", &arguments.method, 1, NULL, NULL},
         {"keys", "N", "client keys that sign proofs (200)", &arguments.keys, 1, NULL, NULL},
+        {"keys-file", "FILE", "keep them there, for the next run", &arguments.keys_file, 1, NULL,
+         NULL},
         {"proofs", "N", "signed before the start (20000)", &arguments.proofs, 1, NULL, NULL},
         {"alg", "ALG", "of the proofs: ES256 (default), EdDSA", &arguments.algorithm, 1, NULL,
          NULL},

@@ -1,0 +1,175 @@
+"""One measurement each: what a proxy's processes cost while `popgate bench http` asks them."""
+
+import json
+import mmap
+import pathlib
+import statistics
+import struct
+import subprocess
+
+
+# Every key a few times: its table, its token's signature and its token's place in the cache are there.
+WARMUP = 1000
+
+
+class Failed(Exception):
+    pass
+
+
+def bench(setup, proxy, *arguments, fresh=None, proofs=20000, expect="200"):
+    """Runs the generator; every answer must be `expect`."""
+    command = [setup.popgate, "bench", "http", "--json", "--dir", setup.authority, "--cpu", setup.client_cpu,
+               "--url", proxy.url + "/", "--audience", proxy.url, "--duration", "0"]
+    for pid in proxy.pids():
+        command += ["--pid", pid]
+    fresh = proxy.verifies if fresh is None else fresh
+    command += ["--proofs", proofs] if fresh else ["--proofs", min(proofs, 2000), "--repeat"]
+    # The last one wins: --url may be given again by who asks for another path.
+    arguments = [str(argument) for argument in arguments]
+    keys = arguments[arguments.index("--keys") + 1] if "--keys" in arguments else "200"
+    # Clients keep their keys: what a key costs the first time is measured by bench_crypto.
+    command += ["--keys-file", setup.folder / f"keys-{keys}.pem"]
+    merged = merge(command, arguments)
+    result = subprocess.run([str(word) for word in merged], capture_output=True, text=True, timeout=600)
+    if result.returncode != 0:
+        raise Failed(f"{proxy.name}: {result.stderr.strip()}")
+    told = json.loads(result.stdout)
+    wrong = {status: count for status, count in told["statuses"].items() if status != expect}
+    if wrong:
+        raise Failed(f"{proxy.name}: {wrong} among {told['requests']} answers, not {expect}")
+    if told["failures"] > told["requests"] // 100:
+        raise Failed(f"{proxy.name}: {told['failures']} failures, the first: {told['failure']}")
+    return told
+
+
+def merge(base, changes):
+    for name in ("--url", "--duration"):
+        if name in changes:
+            index = base.index(name)
+            del base[index:index + 2]
+    return base + changes
+
+
+def check(setup, proxy):
+    """That it does what it is compared for, before anything is measured."""
+    bench(setup, proxy, "--requests", 20, "--connections", 2, "--keys", 2, proofs=40)
+    if proxy.verifies:
+        bench(setup, proxy, "--requests", 4, "--connections", 1, "--no-credentials", expect="401")
+    if proxy.remembers:
+        told = subprocess.run(
+            [str(w) for w in (setup.popgate, "bench", "http", "--json", "--dir", setup.authority, "--url",
+                              proxy.url + "/", "--audience", proxy.url, "--proofs", 5, "--repeat", "--requests", 10,
+                              "--connections", 1, "--keys", 1)], capture_output=True, text=True, check=True).stdout
+        if json.loads(told)["statuses"] != {"200": 5, "401": 5}:
+            raise Failed(f"{proxy.name} let a replay through: {told}")
+    anonymous = subprocess.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10", "--cacert",
+                                str(setup.authority / "ca.crt"), proxy.url + "/"], capture_output=True, text=True)
+    if anonymous.stdout == "200":
+        raise Failed(f"{proxy.name} serves who shows no certificate")
+
+
+def keep_alive(setup, proxy, requests, connections=64, keys=200, **options):
+    told = bench(setup, proxy, "--connections", connections, "--keys", keys, "--requests", requests, "--warmup", WARMUP,
+                 proofs=requests + WARMUP + 3 * connections, **options)
+    return {"cpu_us": told["watched_cpu_us"] / told["requests"], "requests_per_second": told["requests_per_second"],
+            "generator_cpu_us": told["generator_cpu_us"] / told["requests"], "latency_us": told["latency_us"]}
+
+
+def at_rate(setup, proxy, rate, seconds, connections=64):
+    requests = int(rate * seconds)
+    told = bench(setup, proxy, "--connections", connections, "--requests", requests, "--rate", int(rate), "--warmup",
+                 WARMUP, proofs=requests + WARMUP + 3 * connections)
+    return {"latency_us": told["latency_us"], "requests_per_second": told["requests_per_second"],
+            "cpu_us": told["watched_cpu_us"] / told["requests"]}
+
+
+def handshakes(setup, proxy, kind, count, connections=16):
+    told = bench(setup, proxy, "--connections", connections, "--keys", 20, "--requests", count, "--warmup", 100,
+                 "--handshakes", kind, proofs=count + 100 + 6 * connections)
+    if kind == "resumed" and told["resumptions"] < told["handshakes"] * 0.98:
+        raise Failed(f"{proxy.name}: only {told['resumptions']} of {told['handshakes']} handshakes were resumed")
+    if kind == "full" and told["resumptions"] > 0:
+        raise Failed(f"{proxy.name}: a full handshake was resumed")
+    return {"cpu_us": told["watched_cpu_us"] / told["requests"]}
+
+
+def idle_memory(setup, proxy, connections):
+    before = bench(setup, proxy, "--connections", 1, "--requests", 1, proofs=8)["watched_memory_bytes"]
+    told = bench(setup, proxy, "--connections", connections, "--requests", connections, "--hold", "3s",
+                 proofs=connections + 10)
+    if told["connections_open"] < connections:
+        raise Failed(f"{proxy.name}: {told['connections_open']} of {connections} connections stayed open")
+    return {"bytes": told["watched_memory_bytes"], "bytes_before": before,
+            "bytes_per_connection": (told["watched_memory_bytes"] - before) / connections}
+
+
+def bodies(setup, proxy, count, size=65536, connections=16):
+    """Answers of `size` bytes: bytes a second of CPU."""
+    told = bench(setup, proxy, "--url", f"{proxy.url}/bytes/{size}", "--connections", connections, "--requests", count,
+                 "--warmup", WARMUP, proofs=count + WARMUP + 4 * connections)
+    return {"bytes_per_cpu_second": told["answer_bytes"] / (told["watched_cpu_us"] / 1e6)}
+
+
+SITES = 4096
+
+
+def read_counts(path):
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as page:
+        calls, size, lost = struct.unpack_from("<3Q", page, 0)
+        sites = {}
+        for index in range(SITES):
+            address, count = struct.unpack_from("<2Q", page, 24 + 16 * index)
+            if count:
+                sites[address] = count
+    return calls, size, lost, sites
+
+
+def name_sites(pid, sites):
+    """Function names of return addresses within the program itself, by binutils if they are there."""
+    names = {}
+    for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+        fields = line.split()
+        if len(fields) < 6 or "x" not in fields[1]:
+            continue
+        low, high = (int(part, 16) for part in fields[0].split("-"))
+        inside = [address for address in sites if low <= address < high]
+        if not inside:
+            continue
+        offsets = [hex(address - 1 - low + int(fields[2], 16)) for address in inside]
+        try:
+            told = subprocess.run(["addr2line", "-f", "-e", fields[5], *offsets], capture_output=True, text=True,
+                                  check=True).stdout.splitlines()[::2]
+        except (OSError, subprocess.CalledProcessError):
+            told = ["??"] * len(inside)
+        where = pathlib.Path(fields[5]).name
+        # A library without its symbols has only its exported ones, and the nearest of them misleads.
+        names |= {address: name if name != "??" and where == "popgate" else where
+                  for address, name in zip(inside, told)}
+    return names
+
+
+def allocations(setup, proxy, counter, requests):
+    """Calls of malloc and its kin for each request once the first ones are through, and who makes them."""
+    bench(setup, proxy, "--connections", 64, "--requests", 6400, proofs=7000)
+    pid = proxy.pids()[0]
+    with_load = []
+    # Connecting allocates; two runs that differ only in their requests take it out.
+    for count in (1000, 1000 + requests):
+        before = read_counts(counter)
+        bench(setup, proxy, "--connections", 64, "--requests", count, proofs=count + 200)
+        after = read_counts(counter)
+        sites = {a: n - before[3].get(a, 0) for a, n in after[3].items() if n > before[3].get(a, 0)}
+        with_load.append((after[0] - before[0], sites))
+    (few, few_sites), (many, many_sites) = with_load
+    names = name_sites(pid, many_sites)
+    by_name = {}
+    for address, count in many_sites.items():
+        extra = count - few_sites.get(address, 0)
+        name = names.get(address, hex(address))
+        by_name[name] = by_name.get(name, 0) + extra
+    return {"per_request": (many - few) / requests,
+            "by_caller": {n: c / requests for n, c in sorted(by_name.items(), key=lambda kv: -kv[1]) if c > requests / 100}}
+
+
+def median(values):
+    return statistics.median(values)
