@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "io/io.h"
+#include "proxy/client_address.h"
 
 #include <netinet/in.h>
 #include <sys/un.h>
@@ -74,7 +75,7 @@ struct config {
         uint32_t handshake_ms, head_ms, body_progress_ms, upstream_connect_ms, upstream_head_ms,
             idle_ms, upstream_idle_ms, drain_ms;
     } timeouts;
-    const struct config_address *proxy_protocol_trusted;
+    const struct client_network *proxy_protocol_trusted;
     size_t proxy_protocol_trusted_count;
     bool forward_credentials;
     struct config_address admin_listen; /* address_size 0: none */

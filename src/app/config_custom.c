@@ -3,6 +3,7 @@
 #include "app/config_workers.h"
 #include "base/uri.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -187,14 +188,67 @@ CONFIG_READER(workers)
     }
 }
 
+static bool read_prefix(struct span text, uint64_t bits_max, uint64_t *bits)
+{
+    struct span unit;
+    return config_read_number(text, CONFIG_UNIT_NONE, bits, &unit) == CONFIG_NUMBER_GOOD &&
+           *bits <= bits_max;
+}
+
+/* 10.0.0.0/8, 2001:db8::/32, or an address alone. */
+static const char *parse_network(struct span text, struct client_network *network)
+{
+    char address[INET6_ADDRSTRLEN];
+    size_t slash = span_find(text, '/');
+    if (slash >= sizeof address) {
+        return "is no address";
+    }
+    memcpy(address, text.data, slash);
+    address[slash] = '\0';
+    bool is_4 = inet_pton(AF_INET, address, network->bytes) == 1;
+    if (!is_4 && inet_pton(AF_INET6, address, network->bytes) != 1) {
+        return "is neither an IPv4 nor an IPv6 address";
+    }
+    uint64_t bits_max = is_4 ? 32 : 128, bits = bits_max;
+    if (slash < text.size && !read_prefix(span_after(text, slash + 1), bits_max, &bits)) {
+        return is_4 ? "needs 0 to 32 bits behind the slash"
+                    : "needs 0 to 128 bits behind the slash";
+    }
+    if (!is_4 && IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)(const void *)network->bytes)) {
+        return "is an IPv4 address in IPv6; write it as IPv4";
+    }
+    network->family = is_4 ? 4 : 6;
+    network->prefix_bits = (uint8_t)bits;
+    for (uint64_t bit = bits; bit < bits_max; bit++) {
+        if (network->bytes[bit / 8] >> (7 - bit % 8) & 1) {
+            return "has bits set behind the network's; clear them, or write the address alone";
+        }
+    }
+    return NULL;
+}
+
 CONFIG_READER(trusted)
 {
-    (void)into;
+    struct config *config = into;
     const struct config_node *item = NULL;
     size_t count = 0;
-    if (config_expect_list(reader, node, false, key->want, &item, &count) && count > 0) {
-        config_wrong(reader, item, "not supported by this version yet; write []");
+    if (!config_expect_list(reader, node, false, key->want, &item, &count) || count == 0) {
+        return;
     }
+    struct client_network *networks = config_take(reader, count * sizeof *networks);
+    for (size_t i = 0; networks != NULL && i < count; i++, item = item->next) {
+        size_t mark = config_enter_item(reader, item, i);
+        networks[i] = (struct client_network){0};
+        if (!item->broken && config_expect_scalar(reader, item, key->want)) {
+            const char *reason = parse_network(item->text, &networks[i]);
+            if (reason != NULL) {
+                config_wrong(reader, item, "%s %s", config_quote(item->text).text, reason);
+            }
+        }
+        config_leave_item(reader, mark);
+    }
+    config->proxy_protocol_trusted = networks;
+    config->proxy_protocol_trusted_count = networks != NULL ? count : 0;
 }
 
 /* ---- what is accepted ---- */

@@ -166,7 +166,9 @@ const struct config_key config_keys[] = {
 
     {"proxy_protocol", CONFIG_SECTION, .help = "PROXY protocol, version 2."},
     {"proxy_protocol.trusted", CONFIG_CUSTOM, .read = config_read_trusted, .value = "[]",
-     .want = "[]", .help = "Addresses that may send it."},
+     .want = "a list such as [10.0.0.0/8]",
+     .help = "Addresses of load balancers, as 10.0.0.1 or 10.0.0.0/8: connections from them, and\n"
+             "no others, must begin with it."},
     {"forward_credentials", CONFIG_BOOLEAN, AT(forward_credentials), .value = "false",
      .help = "Forward Authorization and DPoP to the service instead of removing them."},
 

@@ -207,6 +207,8 @@ static void fill_proxy(struct generation *generation)
                      .upstream_idle_ms = config->timeouts.upstream_idle_ms,
                      .drain_ms = config->timeouts.drain_ms},
         .identity_bytes_max = config->limits.token_bytes,
+        .proxy_protocol_trusted = config->proxy_protocol_trusted,
+        .proxy_protocol_trusted_count = config->proxy_protocol_trusted_count,
         .forward_credentials = config->forward_credentials,
         .log_access = config->log_access,
     };

@@ -33,6 +33,7 @@ static const struct known_field known_fields[] = {
     {"authorization", HTTP_FIELD_AUTHORIZATION},
     {"content-length", HTTP_FIELD_CONTENT_LENGTH},
     {"http2-settings", HTTP_FIELD_HOP_BY_HOP},
+    {"x-forwarded-for", HTTP_FIELD_OURS},
     {"proxy-connection", HTTP_FIELD_HOP_BY_HOP},
     {"transfer-encoding", HTTP_FIELD_TRANSFER_ENCODING},
     {"proxy-authenticate", HTTP_FIELD_HOP_BY_HOP},
@@ -43,10 +44,10 @@ static const struct known_field known_fields[] = {
 enum { KNOWN_SIZE_MAX = 23 };
 
 static const uint8_t known_first[KNOWN_SIZE_MAX + 2] = {
-    0, 0, 0, 1, 1, 3, 3, 4, 6, 6, 6, 9, 9, 9, 10, 12, 12, 13, 14, 15, 16, 16, 16, 16, 17,
+    0, 0, 0, 1, 1, 3, 3, 4, 6, 6, 6, 9, 9, 9, 10, 12, 13, 14, 15, 16, 17, 17, 17, 17, 18,
 };
 
-/* Of every header the gate sets, all but x-forwarded-client-cert begin so. */
+/* Of every header the gate sets, all but x-forwarded-client-cert and x-forwarded-for begin so. */
 static const char our_prefix[] = "x-popgate";
 
 enum { OUR_PREFIX_SIZE = sizeof our_prefix - 1 };

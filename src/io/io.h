@@ -84,6 +84,9 @@ void io_listener_resume(struct io_listener *listener);
 /* Closes; `closed` runs from a later turn. */
 void io_listener_close(struct io_listener *listener);
 
+/* Where an accepted descriptor's peer is; ss_family AF_UNSPEC if the kernel does not say. */
+void io_peer_address(int descriptor, struct sockaddr_storage *address);
+
 /* ---- sockets ---- */
 
 /* A received buffer: valid until given back with io_buffer_return, which the owner must do exactly

@@ -164,3 +164,11 @@ void io_listener_complete(struct io *io, struct io_endpoint *endpoint, struct io
         listener->closed(listener); /* the memory may be gone now */
     }
 }
+
+void io_peer_address(int descriptor, struct sockaddr_storage *address)
+{
+    socklen_t size = sizeof *address;
+    if (getpeername(descriptor, (struct sockaddr *)address, &size) != 0) {
+        address->ss_family = AF_UNSPEC;
+    }
+}

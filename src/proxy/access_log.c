@@ -48,6 +48,10 @@ void access_log_write(const struct exchange *exchange)
         log_span(&line, "host", exchange->request.uri.authority);
         log_span(&line, "path", exchange->request.uri.path);
     }
+    if (exchange->client_address != NULL) {
+        char text[CLIENT_ADDRESS_TEXT_BYTES];
+        log_span(&line, "client_address", client_address_port_text(exchange->client_address, text));
+    }
     if (exchange->peer != NULL) {
         log_span(&line, "spiffe_id", exchange->peer->spiffe_id);
     }

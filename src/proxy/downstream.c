@@ -1,9 +1,16 @@
 #include "proxy/downstream.h"
 
 #include "proxy/core.h"
+#include "proxy/proxy_protocol.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+struct downstream_preface {
+    size_t size, wanted;
+    uint8_t bytes[PROXY_PROTOCOL_BYTES_MAX];
+};
 
 /* ---- lists ---- */
 
@@ -205,6 +212,8 @@ static void close_now(struct downstream *downstream)
         proxy->record_size = 0;
     }
     downstream->state = DOWNSTREAM_CLOSING;
+    free(downstream->preface);
+    downstream->preface = NULL;
     io_timer_cancel(proxy->io, &downstream->timer);
     io_timer_cancel(proxy->io, &downstream->write_timer);
     io_close(&downstream->socket);
@@ -282,12 +291,19 @@ void downstream_receive(struct downstream *downstream, bool wanted)
     }
 }
 
-static void tls_failed(struct downstream *downstream)
+static void log_refusal(const struct downstream *downstream, const char *event, const char *reason)
 {
     struct log_line line;
-    log_begin(&line, downstream->proxy->log, LOG_WARN, "tls");
-    log_string(&line, "reason", tls_connection_failure(downstream->tls));
+    char text[CLIENT_ADDRESS_TEXT_BYTES];
+    log_begin(&line, downstream->proxy->log, LOG_WARN, event);
+    log_string(&line, "reason", reason);
+    log_span(&line, "client_address", client_address_port_text(&downstream->client, text));
     log_end(&line);
+}
+
+static void tls_failed(struct downstream *downstream)
+{
+    log_refusal(downstream, "tls", tls_connection_failure(downstream->tls));
     mark_dirty(downstream);
     h1_end(downstream, "TLS failed");
     downstream_close(downstream, DOWNSTREAM_END_ALERT);
@@ -326,6 +342,40 @@ static void handshake(struct downstream *downstream)
     h1_open(downstream);
 }
 
+/* The PROXY header at the beginning. Gathers it, and returns how much of `bytes` it took; the state
+ * tells whether it is whole. "The receiver MUST be configured to only receive the protocol
+ * described in this specification and MUST not try to guess whether the protocol header is present
+ * or not": without it the client behind a load balancer could name any address. */
+static size_t read_preface(struct downstream *downstream, struct span bytes)
+{
+    struct downstream_preface *preface = downstream->preface;
+    size_t taken = 0;
+    while (downstream->state == DOWNSTREAM_PREFACE) {
+        size_t missing = preface->wanted - preface->size, left = bytes.size - taken;
+        size_t size = left < missing ? left : missing;
+        memcpy(preface->bytes + preface->size, bytes.data + taken, size);
+        preface->size += size;
+        taken += size;
+        struct proxy_protocol header;
+        const char *reason = NULL;
+        enum status status = proxy_protocol_parse(span_make(preface->bytes, preface->size), &header,
+                                                  &preface->wanted, &reason);
+        if (status == STATUS_OK) {
+            downstream->client = header.has_client ? header.client : downstream->client;
+            downstream->preface = NULL;
+            free(preface);
+            downstream->state = DOWNSTREAM_HANDSHAKE;
+        } else if (status != STATUS_AGAIN) {
+            log_refusal(downstream, "proxy_protocol", reason);
+            count_handshake(downstream, PROXY_HANDSHAKE_REFUSED);
+            downstream_close(downstream, DOWNSTREAM_END_NOW);
+        } else if (taken == bytes.size) {
+            return taken;
+        }
+    }
+    return taken;
+}
+
 /* Everything that was received is decrypted at once and belongs to h1: io's buffers are never held.
  */
 static void decrypt(struct downstream *downstream)
@@ -362,6 +412,7 @@ static void stream_ended(struct downstream *downstream)
     downstream->peer_closed = true;
     downstream->receiving = false;
     switch (downstream->state) {
+    case DOWNSTREAM_PREFACE:
     case DOWNSTREAM_HANDSHAKE:
         count_handshake(downstream, PROXY_HANDSHAKE_CLOSED);
         downstream_close(downstream, DOWNSTREAM_END_NOW);
@@ -392,23 +443,31 @@ static void on_received(struct io_socket *socket, enum status status, struct io_
 {
     struct downstream *downstream = (struct downstream *)socket;
     if (status != STATUS_OK) {
-        if (status == STATUS_SYSTEM && downstream->state != DOWNSTREAM_HANDSHAKE) {
+        bool beginning = downstream->state == DOWNSTREAM_PREFACE ||
+                         downstream->state == DOWNSTREAM_HANDSHAKE;
+        if (status == STATUS_SYSTEM && !beginning) {
             downstream_close(downstream, DOWNSTREAM_END_NOW);
         } else {
             stream_ended(downstream);
         }
         return;
     }
+    struct span bytes = span_make(buffer.data, buffer.size);
+    if (downstream->state == DOWNSTREAM_PREFACE) {
+        bytes = span_after(bytes, read_preface(downstream, bytes));
+    }
     bool reading = downstream->state == DOWNSTREAM_HANDSHAKE ||
                    (downstream->state == DOWNSTREAM_OPEN && !downstream->peer_closed);
-    if (reading) {
-        tls_input(downstream->tls, span_make(buffer.data, buffer.size));
+    if (bytes.size == 0) {
+        /* all of it was the PROXY header's */
+    } else if (reading) {
+        tls_input(downstream->tls, bytes);
         if (downstream->state == DOWNSTREAM_HANDSHAKE) {
             handshake(downstream);
         }
         decrypt(downstream);
     } else {
-        drop(downstream, buffer.size);
+        drop(downstream, bytes.size);
     }
     io_buffer_return(socket, buffer);
 }
@@ -441,6 +500,26 @@ static struct downstream *make(struct proxy *proxy)
     return downstream;
 }
 
+/* Who is there, and whether a PROXY header must come first. */
+static bool identify(struct downstream *downstream, int descriptor)
+{
+    const struct proxy_settings *settings = downstream->proxy->settings;
+    struct sockaddr_storage address = {0};
+    io_peer_address(descriptor, &address);
+    downstream->client = client_address_of(&address);
+    if (!client_network_has(settings->proxy_protocol_trusted,
+                            settings->proxy_protocol_trusted_count, &downstream->client)) {
+        return true;
+    }
+    downstream->state = DOWNSTREAM_PREFACE;
+    downstream->preface = malloc(sizeof *downstream->preface);
+    if (downstream->preface != NULL) {
+        downstream->preface->size = 0;
+        downstream->preface->wanted = PROXY_PROTOCOL_FIXED_BYTES;
+    }
+    return downstream->preface != NULL;
+}
+
 void downstream_accept(struct proxy *proxy, int descriptor)
 {
     if (proxy->connections_count >= proxy->settings->connections_max) {
@@ -454,7 +533,9 @@ void downstream_accept(struct proxy *proxy, int descriptor)
         close(descriptor);
         return;
     }
-    if (io_socket_open(proxy->io, &downstream->socket, &events, descriptor) != STATUS_OK) {
+    if (!identify(downstream, descriptor) ||
+        io_socket_open(proxy->io, &downstream->socket, &events, descriptor) != STATUS_OK) {
+        free(downstream->preface);
         tls_connection_free(downstream->tls);
         slab_give(&proxy->downstreams, downstream);
         close(descriptor);

@@ -1,6 +1,6 @@
 /* One client connection: the descriptor, TLS, and how it ends. What the bytes mean is h1's affair.
  *
- *   HANDSHAKE -> OPEN -> FLUSHING -> LINGERING -> CLOSING -> freed by io's `closed`
+ *   [PREFACE ->] HANDSHAKE -> OPEN -> FLUSHING -> LINGERING -> CLOSING -> freed by io's `closed`
  * FLUSHING sends what is waiting; LINGERING has half-closed and drops what the client still sends,
  * so that the kernel does not answer it with a reset that would overtake our last answer. Both may
  * be skipped. */
@@ -9,12 +9,16 @@
 
 #include "base/buffer.h"
 #include "io/io.h"
+#include "proxy/client_address.h"
 #include "proxy/h1.h"
 #include "tls/connection.h"
 
 struct proxy;
 
+struct downstream_preface;
+
 enum downstream_state {
+    DOWNSTREAM_PREFACE, /* the PROXY header of a trusted load balancer */
     DOWNSTREAM_HANDSHAKE,
     DOWNSTREAM_OPEN,
     DOWNSTREAM_FLUSHING,
@@ -51,7 +55,9 @@ struct downstream {
     struct buffer out; /* ciphertext */
     size_t sending;    /* bytes of it that the kernel is being given */
     struct io_timer timer, write_timer;
-    uint64_t tls_generation; /* the context's that judged the peer last */
+    uint64_t tls_generation;            /* the context's that judged the peer last */
+    struct downstream_preface *preface; /* while it is not whole */
+    struct client_address client;
     uint32_t lingered_bytes;
     uint8_t state, end, timer_kind;
     bool dirty;

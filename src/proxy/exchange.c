@@ -191,6 +191,7 @@ static struct request_facts facts_of(const struct exchange *exchange)
         .identity = verified ? &exchange->check.identity : NULL,
         .shadow_check = exchange->shadow_denied ? auth_denial_label(exchange->check.denial) : NULL,
         .own_uri = settings->own_uri,
+        .client = exchange->client_address,
         .forward_credentials = settings->forward_credentials || settings->auth->mode == AUTH_OFF,
         .random_state = &proxy->random_state,
     };

@@ -9,6 +9,7 @@
 #include "http/message.h"
 #include "io/io.h"
 #include "proxy/answer.h"
+#include "proxy/client_address.h"
 #include "proxy/metrics.h"
 #include "proxy/websocket.h"
 #include "tls/peer.h"
@@ -44,6 +45,7 @@ struct exchange {
     /* Set by the owner before exchange_start; live until the exchange is over. */
     const struct tls_peer *peer;
     struct span server_name;
+    const struct client_address *client_address; /* may be NULL */
     bool has_head;      /* `request` is whole: false for what could not be parsed */
     bool body_complete; /* the whole request body has been handed over (at the start: there is none)
                          */

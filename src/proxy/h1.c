@@ -135,6 +135,7 @@ static bool begin_exchange(struct downstream *downstream)
         return false;
     }
     h1->exchange->peer = tls_connection_peer(downstream->tls);
+    h1->exchange->client_address = &downstream->client;
     h1->exchange->server_name = tls_connection_server_name(downstream->tls);
     h1->close_after = downstream->proxy->draining;
     return true;

@@ -94,6 +94,16 @@ static void write_shadow(struct http1_writer *writer, const char *check)
     http1_write_string(writer, "\r\n");
 }
 
+/* The gate is the edge of what is trusted: what a client says about the way to it is dropped, and
+ * the one address that the gate has seen, or was told by a trusted load balancer, stands alone. */
+static void write_forwarded_for(struct http1_writer *writer, const struct client_address *client)
+{
+    char text[CLIENT_ADDRESS_TEXT_BYTES];
+    if (client != NULL) {
+        write_present(writer, "x-forwarded-for", client_address_text(client, text));
+    }
+}
+
 static void write_client_cert(struct http1_writer *writer, const struct request_facts *facts)
 {
     write_present(writer, "x-popgate-spiffe-id", facts->peer->spiffe_id);
@@ -117,6 +127,7 @@ enum status request_head_write(struct http1_writer *writer, struct http_head *he
         write_identity(writer, facts->identity);
     }
     write_client_cert(writer, facts);
+    write_forwarded_for(writer, facts->client);
     if (facts->shadow_check != NULL) {
         write_shadow(writer, facts->shadow_check);
     }

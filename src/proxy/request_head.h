@@ -5,6 +5,7 @@
 
 #include "auth/gate.h"
 #include "http/http1.h"
+#include "proxy/client_address.h"
 #include "tls/peer.h"
 
 struct request_facts {
@@ -12,6 +13,7 @@ struct request_facts {
     const struct auth_identity *identity; /* NULL: nothing from a token */
     const char *shadow_check;             /* NULL, or the check that would have denied */
     struct span own_uri;                  /* for By= */
+    const struct client_address *client;  /* NULL, or for x-forwarded-for */
     bool forward_credentials;
     uint64_t *random_state;
 };

@@ -5,6 +5,7 @@
 
 #include "auth/gate.h"
 #include "http/message.h"
+#include "proxy/client_address.h"
 
 #include <sys/socket.h>
 
@@ -26,6 +27,9 @@ struct proxy_settings {
     uint32_t descriptors_max;
     struct proxy_timeouts timeouts;
     size_t identity_bytes_max; /* limits.token_bytes: the claims in our headers are no longer */
+    /* Whose connections must begin with a PROXY header (proxy/proxy_protocol.h). */
+    const struct client_network *proxy_protocol_trusted;
+    size_t proxy_protocol_trusted_count;
     bool forward_credentials;
     bool log_access;
 };

@@ -653,8 +653,6 @@ Test(config, what_this_version_does_not_do_is_said)
 #define LATER "not supported by this version yet"
     wrong("replay: {redis: 'redis://127.0.0.1:6379'}\n",
           "f:2:17: replay.redis: " LATER "; remove the line");
-    wrong("proxy_protocol: {trusted: [10.0.0.1]}\n",
-          "f:2:28: proxy_protocol.trusted: " LATER "; write []");
     wrong("admin: {socket: /run/x}\n", "f:2:17: admin.socket: " LATER "; remove the line");
     wrong("limits: {streams: 127}\n", "f:2:19: limits.streams: " LATER "; remove the line");
     wrong("replay: {redis_failure: local}\n",
@@ -663,6 +661,42 @@ Test(config, what_this_version_does_not_do_is_said)
     config_free(
         good("replay: {redis: '', redis_failure: deny}\nproxy_protocol: {trusted: []}\n"
              "admin: {socket: ''}\nuser: ''\ndpop: {nonce_scope: instance, nonce_key_file: ''}\n"));
+}
+
+Test(config, networks_that_may_send_the_proxy_protocol)
+{
+    struct config *config = good(
+        "proxy_protocol: {trusted: [10.0.0.0/8, 192.0.2.7, '2001:db8::/33', '::1', 0.0.0.0/0]}\n");
+    const struct client_network *networks = config->proxy_protocol_trusted;
+    cr_assert_eq(config->proxy_protocol_trusted_count, 5);
+    cr_assert(networks[0].family == 4 && networks[0].prefix_bits == 8);
+    cr_assert_eq(memcmp(networks[0].bytes, "\x0a\0\0\0", 4), 0);
+    cr_assert(networks[1].family == 4 && networks[1].prefix_bits == 32);
+    cr_assert_eq(memcmp(networks[1].bytes, "\xc0\0\2\7", 4), 0);
+    cr_assert(networks[2].family == 6 && networks[2].prefix_bits == 33);
+    cr_assert_eq(memcmp(networks[2].bytes, "\x20\x01\x0d\xb8\0", 5), 0);
+    cr_assert(networks[3].family == 6 && networks[3].prefix_bits == 128);
+    cr_assert(networks[4].family == 4 && networks[4].prefix_bits == 0);
+    config_free(config);
+#define TRUSTED "f:2:28: proxy_protocol.trusted[0]: "
+    wrong("proxy_protocol: {trusted: [10.0.0]}\n",
+          TRUSTED "\"10.0.0\" is neither an IPv4 nor an IPv6 address");
+    wrong("proxy_protocol: {trusted: [lb.example.com]}\n",
+          TRUSTED "\"lb.example.com\" is neither an IPv4 nor an IPv6 address");
+    wrong("proxy_protocol: {trusted: [10.0.0.0/33]}\n",
+          TRUSTED "\"10.0.0.0/33\" needs 0 to 32 bits behind the slash");
+    wrong("proxy_protocol: {trusted: [10.0.0.0/]}\n",
+          TRUSTED "\"10.0.0.0/\" needs 0 to 32 bits behind the slash");
+    wrong("proxy_protocol: {trusted: ['::/129']}\n",
+          TRUSTED "\"::/129\" needs 0 to 128 bits behind the slash");
+    wrong("proxy_protocol: {trusted: [10.0.0.1/8]}\n",
+          TRUSTED "\"10.0.0.1/8\" has bits set behind the network's; clear them, or write the "
+                  "address alone");
+    wrong("proxy_protocol: {trusted: ['2001:db8::/28']}\n",
+          TRUSTED "\"2001:db8::/28\" has bits set behind the network's; clear them, or write the "
+                  "address alone");
+    wrong("proxy_protocol: {trusted: ['::ffff:10.0.0.1']}\n",
+          TRUSTED "\"::ffff:10.0.0.1\" is an IPv4 address in IPv6; write it as IPv4");
 }
 
 Test(config, addresses_that_meet)

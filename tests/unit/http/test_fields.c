@@ -96,7 +96,8 @@ Test(fields, what_is_nearly_a_known_name_is_another)
                                          "x-popgate1",
                                          "popgate-jkt",
                                          "xpopgate-jkt",
-                                         "x-forwarded-for",
+                                         "x-forwarded-fo",
+                                         "x-forwarded-form",
                                          "x-forwarded-client-certs",
                                          "cookie"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
@@ -190,11 +191,13 @@ Test(fields, requests_lose_what_is_not_for_the_service)
                                           "X-Popgate-Subject",
                                           "x_popgate_JKT",
                                           "X-Forwarded-Client-Cert",
+                                          "X-Forwarded-For",
+                                          "x_forwarded_for",
                                           "X_Forwarded-Client_Cert",
                                           "Authorization",
                                           "DPoP",
                                           "Content_Length"};
-    static const char *const kept[] = {"X-Forwarded-For", "Forwarded",   "X-Forwarded-Proto",
+    static const char *const kept[] = {"X-Forwarded-Host", "Forwarded",   "X-Forwarded-Proto",
                                        "Cookie",          "Accept",      "traceparent",
                                        "X-Real-IP",       "Content-Type"};
     for (size_t i = 0; i < sizeof dropped / sizeof *dropped; i++) {

@@ -158,6 +158,23 @@ Test(request_head, expect_is_answered_by_the_gate_and_not_forwarded, .init = set
     cr_assert(has("\r\nContent-Length: 5\r\n"));
 }
 
+Test(request_head, the_address_the_gate_knows_is_the_only_one, .init = set_up)
+{
+    const char *request = "GET / HTTP/1.1\r\nHost: a.example\r\nX-Forwarded-For: 192.0.2.66\r\n"
+                          "x_forwarded_for: 192.0.2.67\r\n\r\n";
+    struct client_address client = client_address_from((const uint8_t *)"\xc0\0\2\1", 4, 99);
+    facts.client = &client;
+    const char *written = forwarded(request);
+    cr_assert(strstr(written, "\r\nx-forwarded-for: 192.0.2.1\r\n") != NULL, "%s", written);
+    cr_assert(strstr(written, "192.0.2.6") == NULL, "%s", written);
+    client = (struct client_address){0};
+    written = forwarded(request);
+    cr_assert(strstr(written, "orwarded-for") == NULL, "%s", written);
+    cr_assert(strstr(written, "192.0.2") == NULL, "%s", written);
+    facts.client = NULL;
+    cr_assert(strstr(forwarded(request), "192.0.2") == NULL);
+}
+
 Test(request_head, a_value_that_could_forge_a_line_is_never_forwarded, .init = set_up)
 {
     static const char *const bad[] = {"a\r\nx-admin: 1", "a\nb", "\x01", "\x7f", "\xc3\xa9"};
