@@ -11,7 +11,8 @@ static void print_usage(FILE *out)
             "usage: popgate run -c FILE [--allow-demo]\n\n"
             "  -c FILE        the configuration\n"
             "  --allow-demo   accept the demo authority's CA on addresses other than loopback\n\n"
-            "SIGTERM drains and exits, SIGHUP reloads the configuration and the files it names.\n");
+            "SIGTERM drains and exits, SIGHUP reloads the configuration and the files it names;\n"
+            "those files are also reloaded when they change on disk.\n");
 }
 
 /* -1: go on; else the exit code. */

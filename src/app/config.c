@@ -250,6 +250,20 @@ static enum status read_file(const char *path, char **text, size_t *size)
     return STATUS_OK;
 }
 
+/* Takes `text`. */
+static enum status parse_and_keep(char *text, size_t size, const char *name, struct config **config,
+                                  struct config_errors *errors)
+{
+    enum status status = config_parse(span_make(text, size), name, config, errors);
+    if (status != STATUS_OK) {
+        free(text);
+        return status;
+    }
+    (*config)->source = text;
+    (*config)->source_size = size;
+    return STATUS_OK;
+}
+
 enum status config_load(const char *path, struct config **config, struct config_errors *errors)
 {
     char *text = NULL;
@@ -263,15 +277,28 @@ enum status config_load(const char *path, struct config **config, struct config_
         *config = NULL;
         return STATUS_SYSTEM;
     }
-    enum status status = config_parse(span_make(text, size), path, config, errors);
-    free(text);
-    return status;
+    return parse_and_keep(text, size, path, config, errors);
+}
+
+enum status config_load_again(const struct config *before, struct config **config,
+                              struct config_errors *errors)
+{
+    char *text = malloc(before->source_size + 1);
+    *config = NULL;
+    errors->count = 0;
+    if (text == NULL) {
+        config_complain(before, "listen", errors, "out of memory");
+        return STATUS_NO_MEMORY;
+    }
+    memcpy(text, before->source, before->source_size);
+    return parse_and_keep(text, before->source_size, config_name(before), config, errors);
 }
 
 void config_free(struct config *config)
 {
     if (config != NULL) {
         config_memory_free(config->memory);
+        free(config->source);
         free(config);
     }
 }

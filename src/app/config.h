@@ -87,6 +87,8 @@ struct config {
     size_t policy_count;
 
     struct config_memory *memory; /* what the pointers point into */
+    char *source;                 /* config_load: the file's text; else NULL */
+    size_t source_size;
 };
 
 struct config_error {
@@ -110,6 +112,10 @@ MUST_CHECK enum status config_load(const char *path, struct config **config,
 /* The same from memory; `name` stands for the file in messages. */
 MUST_CHECK enum status config_parse(struct span text, const char *name, struct config **config,
                                     struct config_errors *errors);
+/* Another one from the text that `before` was loaded from, whatever the file has become: so that
+ * what it names can be loaded anew without it. */
+MUST_CHECK enum status config_load_again(const struct config *before, struct config **config,
+                                         struct config_errors *errors);
 void config_free(struct config *config);
 
 /* Where the value of `key` stands ("tls.certificate", "issuers[0].jwks_file"); where the file does

@@ -23,6 +23,9 @@
 #define DESCRIPTORS_PER_WORKER 8
 /* Requests a second that a worker may well be asked for: start warns about less room than that. */
 #define REPLAY_RATE_PER_WORKER 500
+/* How often certificates, keys and the like are looked at, and how long they must rest before they
+ * are read: who writes a key a moment after its certificate gets them switched as a pair. */
+#define FILES_LOOK_NS 250000000
 /* Each client connection may need one to the service. */
 #define DESCRIPTORS_PER_CONNECTION 2
 
@@ -418,21 +421,26 @@ static void switch_to(struct gate_process *gate, struct generation *next)
     show_generation(gate);
 }
 
-static void reload(struct gate_process *gate)
+/* `files_only`: what the configuration in force names has changed on disk; its own file is not
+ * looked at, since a person may be in the middle of editing it. */
+static void reload(struct gate_process *gate, bool files_only)
 {
     struct config_errors *errors = calloc(1, sizeof *errors);
     struct generation *next = NULL;
     if (errors == NULL) {
         return;
     }
-    enum status status = generation_load(gate->options->config_path, gate->generation->number + 1,
-                                         gate->ticket_keys, &next, errors);
+    uint64_t number = gate->generation->number + 1;
+    enum status status = files_only ? generation_load_files(gate->generation, number,
+                                                            gate->ticket_keys, &next, errors)
+                                    : generation_load(gate->options->config_path, number,
+                                                      gate->ticket_keys, &next, errors);
     if (status == STATUS_OK && reloadable(gate, next, errors)) {
         set_descriptors_max(gate, next);
         switch_to(gate, next);
         atomic_fetch_add(&gate->reloads_ok, 1);
-        log_message(gate->log, LOG_INFO, "reload", "generation %llu is in force",
-                    (unsigned long long)next->number);
+        log_message(gate->log, LOG_INFO, "reload", "generation %llu is in force%s",
+                    (unsigned long long)next->number, files_only ? ": files changed on disk" : "");
     } else {
         log_reload_errors(gate, errors);
         generation_free(next);
@@ -487,9 +495,14 @@ int gate_process_serve(struct gate_process *gate)
     bool draining = false;
     bool failed = false;
     while (!all_done(gate, &failed)) {
-        int signal_number = sigwaitinfo(&set, NULL);
-        if (signal_number == SIGHUP && !draining) {
-            reload(gate);
+        const struct timespec look = {.tv_nsec = FILES_LOOK_NS};
+        int signal_number = draining ? sigwaitinfo(&set, NULL) : sigtimedwait(&set, NULL, &look);
+        if (signal_number < 0 && !draining) {
+            if (file_watch_look(gate->generation->files) == FILE_WATCH_CHANGED) {
+                reload(gate, true);
+            }
+        } else if (signal_number == SIGHUP && !draining) {
+            reload(gate, false);
         } else if ((signal_number == SIGTERM || signal_number == SIGINT) && !draining) {
             draining = true;
             drain(gate);

@@ -214,20 +214,42 @@ static void fill_proxy(struct generation *generation)
     };
 }
 
-enum status generation_load(const char *config_path, uint64_t number,
-                            struct tls_ticket_keys *ticket_keys, struct generation **out,
-                            struct config_errors *errors)
+/* Before they are read: what changes meanwhile must be seen as a change. */
+static enum status watch_files(struct generation *generation, struct config_errors *errors)
 {
-    struct generation *generation = calloc(1, sizeof *generation);
-    if (generation == NULL) {
+    const struct config *config = generation->config;
+    const char **paths = calloc(config->issuers_count + 5, sizeof *paths);
+    size_t count = 0;
+    if (paths != NULL) {
+        paths[count++] = config->tls.certificate;
+        paths[count++] = config->tls.private_key;
+        paths[count++] = config->tls.client_ca;
+        if (config->tls.client_crl[0] != '\0') {
+            paths[count++] = config->tls.client_crl;
+        }
+        if (config->dpop.nonce_shared) {
+            paths[count++] = config->dpop.nonce_key_file;
+        }
+        for (size_t i = 0; i < config->issuers_count; i++) {
+            if (config->issuers[i].jwks_file != NULL) {
+                paths[count++] = config->issuers[i].jwks_file;
+            }
+        }
+        generation->files = file_watch_new(paths, count);
+        free(paths);
+    }
+    if (generation->files == NULL) {
+        config_complain(config, "tls", errors, "out of memory");
         return STATUS_NO_MEMORY;
     }
-    generation->number = number;
-    enum status status = config_load(config_path, &generation->config, errors);
-    if (status != STATUS_OK) {
-        generation_free(generation);
-        return status;
-    }
+    return STATUS_OK;
+}
+
+/* Takes the generation, whose configuration is there. */
+static enum status load_all(struct generation *generation, struct tls_ticket_keys *ticket_keys,
+                            struct generation **out, struct config_errors *errors)
+{
+    enum status status = watch_files(generation, errors);
     if (generation->config->upstream_protocol != CONFIG_HTTP1) {
         config_complain(generation->config, "upstream", errors,
                         "h2c is not built yet: write http://");
@@ -247,6 +269,40 @@ enum status generation_load(const char *config_path, uint64_t number,
     fill_proxy(generation);
     *out = generation;
     return STATUS_OK;
+}
+
+enum status generation_load(const char *config_path, uint64_t number,
+                            struct tls_ticket_keys *ticket_keys, struct generation **out,
+                            struct config_errors *errors)
+{
+    struct generation *generation = calloc(1, sizeof *generation);
+    if (generation == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    generation->number = number;
+    enum status status = config_load(config_path, &generation->config, errors);
+    if (status != STATUS_OK) {
+        generation_free(generation);
+        return status;
+    }
+    return load_all(generation, ticket_keys, out, errors);
+}
+
+enum status generation_load_files(const struct generation *before, uint64_t number,
+                                  struct tls_ticket_keys *ticket_keys, struct generation **out,
+                                  struct config_errors *errors)
+{
+    struct generation *generation = calloc(1, sizeof *generation);
+    if (generation == NULL) {
+        return STATUS_NO_MEMORY;
+    }
+    generation->number = number;
+    enum status status = config_load_again(before->config, &generation->config, errors);
+    if (status != STATUS_OK) {
+        generation_free(generation);
+        return status;
+    }
+    return load_all(generation, ticket_keys, out, errors);
 }
 
 /* The demo authority's keys are made to be tried out, and lie about in a directory. */
@@ -309,6 +365,7 @@ void generation_free(struct generation *generation)
     free(generation->issuers);
     free(generation->origins);
     free(generation->origins_text);
+    file_watch_free(generation->files);
     config_free(generation->config);
     free(generation);
 }

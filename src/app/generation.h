@@ -7,11 +7,13 @@
 
 #include "app/config.h"
 #include "auth/gate.h"
+#include "control/file_watch.h"
 #include "proxy/settings.h"
 #include "tls/context.h"
 
 struct generation {
-    uint64_t number; /* from 1 */
+    uint64_t number;          /* from 1 */
+    struct file_watch *files; /* that were read, as they were before */
     struct config *config;
     struct tls_context *tls;
     struct auth_settings auth;
@@ -30,6 +32,12 @@ MUST_CHECK enum status generation_load(const char *config_path, uint64_t number,
                                        struct tls_ticket_keys *ticket_keys,
                                        struct generation **generation,
                                        struct config_errors *errors);
+
+/* The same configuration, whatever its file has become; the files that it names are read anew. */
+MUST_CHECK enum status generation_load_files(const struct generation *before, uint64_t number,
+                                             struct tls_ticket_keys *ticket_keys,
+                                             struct generation **generation,
+                                             struct config_errors *errors);
 
 /* What would keep a first start from happening though everything loads: the demo authority's CA on
  * an address that is not loopback (unless allowed), a user that is not there. */
