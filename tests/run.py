@@ -70,9 +70,7 @@ def show(output):
 
 
 def suite_unit(build, totals, options):
-    for program in sorted((build / "tests").glob("unit_*")):
-        if not os.access(program, os.X_OK) or program.is_dir():
-            continue
+    for program in programs(build, "unit_*"):
         code, output, seconds = run([str(program), "--jobs", "2", "--tap", "--timeout", "120"],
                                     options.timeout)
         passed = len(re.findall(r"^ok ", output, re.M))
@@ -86,26 +84,32 @@ def suite_unit(build, totals, options):
         totals.add(program.name, passed - skipped, failed, skipped, seconds)
 
 
+def count_own(name, command, totals, options):
+    """A program that counts for itself: its last line is `N passed, N failed`."""
+    code, output, seconds = run(command, options.timeout)
+    match = re.search(r"^(\d+) passed, (\d+) failed", output, re.M)
+    passed, failed = (int(match[1]), int(match[2])) if match else (0, 1)
+    if code != 0 and failed == 0:
+        failed = 1
+    if failed:
+        show(output)
+    totals.add(name, passed, failed, 0, seconds)
+
+
+def programs(build, pattern):
+    return [path for path in sorted((build / "tests").glob(pattern))
+            if os.access(path, os.X_OK) and not path.is_dir()]
+
+
 def suite_threads(build, totals, options):
-    for program in sorted((build / "tests").glob("threads_*")):
-        if not os.access(program, os.X_OK) or program.is_dir():
-            continue
-        code, output, seconds = run([str(program)], options.timeout)
-        match = re.search(r"^(\d+) passed, (\d+) failed", output, re.M)
-        passed, failed = (int(match[1]), int(match[2])) if match else (0, 1)
-        if code != 0 and failed == 0:
-            failed = 1
-        if failed:
-            show(output)
-        totals.add(program.name, passed, failed, 0, seconds)
+    for program in programs(build, "threads_*"):
+        count_own(program.name, [str(program)], totals, options)
 
 
 def suite_fuzz_corpus(build, totals, options):
     passed = failed = 0
     started = time.monotonic()
-    for program in sorted((build / "tests").glob("fuzz_*")):
-        if not os.access(program, os.X_OK) or program.is_dir():
-            continue
+    for program in programs(build, "fuzz_*"):
         corpus = TESTS / "fuzz" / "corpus" / program.name.removeprefix("fuzz_")
         code, output, _ = run([str(program), str(corpus)], options.timeout)
         if code == 0:
@@ -119,17 +123,8 @@ def suite_fuzz_corpus(build, totals, options):
 
 
 def suite_sim(build, totals, options):
-    for program in sorted((build / "tests").glob("sim_*")):
-        if not os.access(program, os.X_OK) or program.is_dir():
-            continue
-        code, output, seconds = run([str(program)], options.timeout)
-        match = re.search(r"^(\d+) passed, (\d+) failed", output, re.M)
-        passed, failed = (int(match[1]), int(match[2])) if match else (0, 1)
-        if code != 0 and failed == 0:
-            failed = 1
-        if failed:
-            show(output)
-        totals.add(program.name, passed, failed, 0, seconds)
+    for program in programs(build, "sim_*"):
+        count_own(program.name, [str(program)], totals, options)
 
 
 def suite_e2e(build, totals, options):
@@ -197,16 +192,8 @@ def suite_interop(build, totals, options):
 def suite_models(build, totals, options):
     """Exhaustive checks with spin of the protocols that the lock-free code follows."""
     script = TESTS / "models" / "run"
-    if not script.exists():
-        return
-    code, output, seconds = run([str(script)], options.timeout)
-    match = re.search(r"^(\d+) passed, (\d+) failed", output, re.M)
-    passed, failed = (int(match[1]), int(match[2])) if match else (0, 1)
-    if code != 0 and failed == 0:
-        failed = 1
-    if failed:
-        show(output)
-    totals.add("models", passed, failed, 0, seconds)
+    if script.exists():
+        count_own("models", [str(script)], totals, options)
 
 
 SUITES = {
