@@ -41,7 +41,7 @@ static enum status load_tls(struct generation *generation, struct tls_ticket_key
         .client_ca_path = config->tls.client_ca,
         .client_crl_path = config->tls.client_crl,
         .min_version_minor = config->tls.min_version_minor,
-        .http2 = false, /* not spoken downstream yet */
+        .http2 = true,
         .ticket_keys = ticket_keys,
         .generation = generation->number,
     };
@@ -197,6 +197,7 @@ static void fill_proxy(struct generation *generation)
                    .body_bytes_max = config->limits.body_bytes},
         .connections_max = config->limits.connections,
         .pipeline_max = config->limits.pipeline,
+        .streams_max = config->limits.streams,
         .descriptors_max = config->limits.connections, /* process_start knows better */
         .timeouts = {.handshake_ms = config->timeouts.handshake_ms,
                      .head_ms = config->timeouts.head_ms,

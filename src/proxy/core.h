@@ -35,7 +35,7 @@ struct proxy {
     struct auth_worker *auth;
 
     struct chunk_pool chunks;
-    struct slab downstreams, exchanges, upstreams, inputs;
+    struct slab downstreams, exchanges, upstreams, inputs, h2s, h2_requests;
 
     struct downstream *connections; /* all open ones, doubly linked */
     size_t connections_count;
@@ -45,6 +45,7 @@ struct proxy {
     uint64_t upstream_epoch;                  /* counts changes of the service's address */
     uint64_t turn;                            /* counts them */
     struct downstream *this_turn, *next_turn; /* whose pipeline goes on: now, in the next turn */
+    struct downstream *h2_flush;              /* HTTP/2 sessions with something to send */
     struct downstream *dirty_downstreams;     /* have bytes to send */
     struct upstream *dirty_upstreams;
     struct exchange *waiting_first, *waiting_last; /* for a connection to the service */

@@ -50,6 +50,69 @@ static void mark_dirty(struct downstream *downstream)
     }
 }
 
+/* ---- what the bytes mean: HTTP/1.1 or HTTP/2 ---- */
+
+static void protocol_end(struct downstream *downstream, const char *reason)
+{
+    h1_end(downstream, reason);
+    h2_end(downstream, reason);
+}
+
+static void protocol_open(struct downstream *downstream)
+{
+    if (!tls_connection_is_http2(downstream->tls)) {
+        h1_open(downstream);
+    } else if (!h2_open(downstream)) {
+        proxy_count_limit(downstream->proxy, PROXY_LIMIT_BUFFERS);
+        downstream_close(downstream, DOWNSTREAM_END_NOW);
+    }
+}
+
+static void protocol_received(struct downstream *downstream, struct span plain)
+{
+    if (downstream->h2 != NULL) {
+        h2_received(downstream, plain);
+    } else {
+        h1_received(downstream, plain);
+    }
+}
+
+static void protocol_client_done(struct downstream *downstream)
+{
+    if (downstream->h2 != NULL) {
+        h2_client_done(downstream);
+    } else {
+        h1_client_done(downstream);
+    }
+}
+
+static void protocol_room(struct downstream *downstream)
+{
+    if (downstream->h2 != NULL) {
+        h2_room(downstream);
+    } else {
+        h1_room(downstream);
+    }
+}
+
+static void protocol_timeout(struct downstream *downstream, int kind)
+{
+    if (downstream->h2 != NULL) {
+        h2_timeout(downstream, kind);
+    } else {
+        h1_timeout(downstream, kind);
+    }
+}
+
+static void protocol_drain(struct downstream *downstream)
+{
+    if (downstream->h2 != NULL) {
+        h2_drain(downstream);
+    } else {
+        h1_drain(downstream);
+    }
+}
+
 /* ---- timers ---- */
 
 void downstream_set_timer(struct downstream *downstream, enum downstream_timer kind,
@@ -86,7 +149,7 @@ static void timer_fired(struct io_timer *timer)
     } else if (kind == DOWNSTREAM_TIMER_LINGER) {
         downstream_close(downstream, DOWNSTREAM_END_NOW);
     } else {
-        h1_timeout(downstream, kind);
+        protocol_timeout(downstream, kind);
     }
 }
 
@@ -95,7 +158,7 @@ static void write_timer_fired(struct io_timer *timer)
 {
     struct downstream *downstream = CONTAINER_OF(timer, struct downstream, write_timer);
     proxy_count_limit(downstream->proxy, PROXY_LIMIT_BODY_PROGRESS);
-    h1_end(downstream, "the client does not read its answer");
+    protocol_end(downstream, "the client does not read its answer");
     downstream_close(downstream, DOWNSTREAM_END_NOW);
 }
 
@@ -113,7 +176,7 @@ static void flush_record(struct proxy *proxy)
         size_t taken = 0;
         if (tls_write(downstream->tls, plain, &taken) != STATUS_OK) {
             proxy_count_limit(proxy, PROXY_LIMIT_BUFFERS);
-            h1_end(downstream, "the worker's buffers are used up");
+            protocol_end(downstream, "the worker's buffers are used up");
             downstream_close(downstream, DOWNSTREAM_END_NOW);
             return;
         }
@@ -189,7 +252,7 @@ static void on_sent(struct io_socket *socket, enum status status)
     downstream->sending = 0;
     io_timer_cancel(downstream->proxy->io, &downstream->write_timer);
     if (status != STATUS_OK) {
-        h1_end(downstream, "the client closed the connection");
+        protocol_end(downstream, "the client closed the connection");
         downstream_close(downstream, DOWNSTREAM_END_NOW);
         return;
     }
@@ -198,7 +261,7 @@ static void on_sent(struct io_socket *socket, enum status status)
         mark_dirty(downstream);
     }
     if (downstream->state == DOWNSTREAM_OPEN) {
-        h1_room(downstream);
+        protocol_room(downstream);
     }
 }
 
@@ -240,7 +303,7 @@ void downstream_close(struct downstream *downstream, enum downstream_end end)
     if (downstream->state == DOWNSTREAM_CLOSING) {
         return;
     }
-    h1_end(downstream, "the connection was closed");
+    protocol_end(downstream, "the connection was closed");
     if (end == DOWNSTREAM_END_NOW) {
         close_now(downstream);
         return;
@@ -267,7 +330,7 @@ static void on_closed(struct io_socket *socket)
 {
     struct downstream *downstream = (struct downstream *)socket;
     struct proxy *proxy = downstream->proxy;
-    assert(!downstream->dirty && downstream->h1.exchange == NULL);
+    assert(!downstream->dirty && downstream->h1.exchange == NULL && downstream->h2 == NULL);
     assert(!downstream->h1.waits_for_turn);
     unlink_open(downstream);
     tls_connection_free(downstream->tls);
@@ -305,7 +368,7 @@ static void tls_failed(struct downstream *downstream)
 {
     log_refusal(downstream, "tls", tls_connection_failure(downstream->tls));
     mark_dirty(downstream);
-    h1_end(downstream, "TLS failed");
+    protocol_end(downstream, "TLS failed");
     downstream_close(downstream, DOWNSTREAM_END_ALERT);
 }
 
@@ -339,7 +402,7 @@ static void handshake(struct downstream *downstream)
     }
     count_handshake(downstream, PROXY_HANDSHAKE_OK);
     downstream->state = DOWNSTREAM_OPEN;
-    h1_open(downstream);
+    protocol_open(downstream);
 }
 
 /* The PROXY header at the beginning. Gathers it, and returns how much of `bytes` it took; the state
@@ -393,14 +456,14 @@ static void decrypt(struct downstream *downstream)
         }
         if (status == STATUS_CLOSED) {
             downstream->peer_closed = true;
-            h1_client_done(downstream);
+            protocol_client_done(downstream);
             return;
         }
         if (status != STATUS_OK) {
             tls_failed(downstream);
             return;
         }
-        h1_received(downstream, span_make(proxy->plain, got));
+        protocol_received(downstream, span_make(proxy->plain, got));
     }
 }
 
@@ -419,7 +482,7 @@ static void stream_ended(struct downstream *downstream)
         break;
     case DOWNSTREAM_OPEN:
         if (!clean) {
-            h1_end(downstream, "the client closed the connection");
+            protocol_end(downstream, "the client closed the connection");
             downstream_close(downstream, DOWNSTREAM_END_NOW);
         }
         break;
@@ -557,7 +620,7 @@ void downstream_reverify_all(struct proxy *proxy)
         if (one->state == DOWNSTREAM_OPEN && !accepted_now(one)) {
             log_message(proxy->log, LOG_WARN, "reverify", "an open connection was closed: %s",
                         tls_connection_failure(one->tls));
-            h1_end(one, "the client certificate is no longer accepted");
+            protocol_end(one, "the client certificate is no longer accepted");
             downstream_close(one, DOWNSTREAM_END_CUT);
         }
     }
@@ -567,7 +630,7 @@ void downstream_drain_all(struct proxy *proxy)
 {
     for (struct downstream *one = proxy->connections; one != NULL; one = one->next) {
         if (one->state == DOWNSTREAM_OPEN) {
-            h1_drain(one);
+            protocol_drain(one);
         }
     }
 }
@@ -579,7 +642,7 @@ void downstream_cut_all(struct proxy *proxy)
         next = one->next;
         if (one->state != DOWNSTREAM_CLOSING) {
             proxy_count_limit(proxy, PROXY_LIMIT_DRAIN);
-            h1_end(one, "the drain timeout ran out");
+            protocol_end(one, "the drain timeout ran out");
             downstream_close(one, DOWNSTREAM_END_NOW);
         }
     }

@@ -11,6 +11,7 @@
 #include "io/io.h"
 #include "proxy/client_address.h"
 #include "proxy/h1.h"
+#include "proxy/h2.h"
 #include "tls/connection.h"
 
 struct proxy;
@@ -64,6 +65,8 @@ struct downstream {
     bool receiving;
     bool peer_closed; /* close_notify or the end of the stream */
     struct h1 h1;
+    struct h2 *h2;                /* NULL: HTTP/1.1 */
+    struct http_limits h2_limits; /* as its session was told */
 };
 
 /* Takes the descriptor. */

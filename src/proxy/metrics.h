@@ -63,9 +63,10 @@ enum proxy_upstream_error {
     X(HEADERS, "headers")                                                                          \
     X(BODY_BYTES, "body_bytes")                                                                    \
     X(CONNECTIONS, "connections")                                                                  \
-    X(DESCRIPTORS, "descriptors") /* accepting paused: RLIMIT_NOFILE allows no more */             \
-    X(PIPELINE, "pipeline")       /* a connection's queue was full and reading paused */           \
-    X(BUFFERS, "buffers")         /* the worker's buffer memory ran out */                         \
+    X(DESCRIPTORS, "descriptors")   /* accepting paused: RLIMIT_NOFILE allows no more */           \
+    X(MISBEHAVIOUR, "misbehaviour") /* the budget of an HTTP/2 connection */                       \
+    X(PIPELINE, "pipeline")         /* a connection's queue was full and reading paused */         \
+    X(BUFFERS, "buffers")           /* the worker's buffer memory ran out */                       \
     X(HANDSHAKE, "handshake")                                                                      \
     X(HEAD, "head")                                                                                \
     X(BODY_PROGRESS, "body_progress")                                                              \

@@ -4,6 +4,7 @@
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/h1.h"
+#include "proxy/h2_internal.h"
 #include "proxy/upstream.h"
 #include "proxy/upstream_wait.h"
 
@@ -50,6 +51,8 @@ static void init_memory(struct proxy *proxy)
     slab_init(&proxy->downstreams, sizeof(struct downstream), 0, 1024);
     slab_init(&proxy->exchanges, sizeof(struct exchange), 0, 256);
     slab_init(&proxy->upstreams, sizeof(struct upstream), 0, 256);
+    slab_init(&proxy->h2s, sizeof(struct h2), 0, 256);
+    slab_init(&proxy->h2_requests, sizeof(struct h2_request), 0, 256);
     slab_init(&proxy->inputs, 2 * (size_t)PROXY_INPUT_BYTES + 8, 0, 256);
 }
 
@@ -93,6 +96,8 @@ void proxy_free(struct proxy *proxy)
     slab_cleanup(&proxy->downstreams);
     slab_cleanup(&proxy->exchanges);
     slab_cleanup(&proxy->upstreams);
+    slab_cleanup(&proxy->h2s);
+    slab_cleanup(&proxy->h2_requests);
     slab_cleanup(&proxy->inputs);
     chunk_pool_cleanup(&proxy->chunks);
     free(proxy->head_text);
@@ -196,6 +201,7 @@ void proxy_turn_end(struct proxy *proxy)
     h1_next_turn(proxy);
     decide(proxy);
     upstream_wait_serve(proxy);
+    h2_flush_all(proxy);
     downstream_flush_all(proxy);
     upstream_flush_all(proxy);
     exchange_free_finished(proxy);

@@ -22,6 +22,7 @@ struct proxy_settings {
     struct span own_uri; /* the URI SAN of our own certificate, for "By="; may be empty */
     struct http_limits limits;
     uint32_t connections_max; /* of one worker */
+    uint32_t streams_max;     /* of one HTTP/2 connection */
     uint32_t pipeline_max;    /* requests of one connection begun in one turn; the rest waits */
     /* Connections that one worker has descriptors for; accepting pauses there. */
     uint32_t descriptors_max;

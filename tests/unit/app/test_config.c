@@ -654,7 +654,6 @@ Test(config, what_this_version_does_not_do_is_said)
     wrong("replay: {redis: 'redis://127.0.0.1:6379'}\n",
           "f:2:17: replay.redis: " LATER "; remove the line");
     wrong("admin: {socket: /run/x}\n", "f:2:17: admin.socket: " LATER "; remove the line");
-    wrong("limits: {streams: 127}\n", "f:2:19: limits.streams: " LATER "; remove the line");
     wrong("replay: {redis_failure: local}\n",
           "f:2:25: replay.redis_failure: means nothing without replay.redis; remove it");
     /* Their defaults may be written. */

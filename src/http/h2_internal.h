@@ -1,0 +1,44 @@
+/* Between the files of the session: h2_session.c (the connection), h2_receive.c (what comes in) and
+ * h2_send.c (what goes out). */
+#ifndef POPGATE_HTTP_H2_INTERNAL_H
+#define POPGATE_HTTP_H2_INTERNAL_H
+
+#include "http/h2_session.h"
+
+#include <nghttp2/nghttp2.h>
+
+/* Trailers, and every head of a client session: only one is ever open on a connection. */
+struct h2_scratch {
+    struct http_head head;
+    uint32_t text_capacity;
+    uint8_t text[];
+};
+
+struct h2_session {
+    nghttp2_session *session;
+    const struct h2_handler *handler;
+    void *owner;
+    const struct http_limits *limits;
+    bool client;
+    bool calm;   /* the budget is used up */
+    bool failed; /* nothing more is received */
+    bool in_head, in_trailers;
+    bool peer_leaves;
+    uint8_t continuations;
+    const char *failure;
+    int64_t budget;
+    uint64_t refilled_ms;
+    size_t memory;
+    struct h2_head block; /* of the head that is open */
+    struct h2_scratch *scratch;
+};
+
+struct h2_stream *h2_stream_of(struct h2_session *session, int32_t id);
+/* What a callback returns: 0, or the end of the connection. */
+int h2_charge(struct h2_session *session, uint32_t cost);
+void h2_credit(struct h2_session *session, uint32_t amount);
+
+void h2_set_receive_callbacks(nghttp2_session_callbacks *callbacks);
+void h2_set_send_callbacks(nghttp2_session_callbacks *callbacks);
+
+#endif
