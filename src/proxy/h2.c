@@ -168,6 +168,7 @@ static void on_head(void *owner, struct h2_stream *stream, struct http_head *hea
     (void)head;
     exchange->peer = tls_connection_peer(downstream->tls);
     exchange->server_name = tls_connection_server_name(downstream->tls);
+    exchange->client_address = &downstream->client;
     request->head_seen = true;
     request->body_end = stream->remote_ended;
     if (refusal != NULL) {
