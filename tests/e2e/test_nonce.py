@@ -4,7 +4,6 @@ import os
 import re
 import signal
 
-from conftest import ORIGIN
 from harness.gate import Gate
 
 NONCE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
