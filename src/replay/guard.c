@@ -33,8 +33,8 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
         }
     }
     /* Not ours: the access is made again and ends the process. */
-    struct sigaction standard = {.sa_handler = SIG_DFL};
-    (void)sigaction(number, &standard, NULL);
+    struct sigaction usual = {.sa_handler = SIG_DFL};
+    (void)sigaction(number, &usual, NULL);
 }
 
 enum status guard_add(void *memory, size_t bytes, atomic_bool *lost)

@@ -3,12 +3,13 @@
  * says why the real ones are). `run` sets the numbers and the mutations from outside.
  *
  *   TWINS     inserts of one key, K, at the same time
- *   OTHERS    inserts of another key, J, of which all places are places too: they reuse what has
- *             expired
+ *   OTHERS    inserts of another key, J, of which all places are places too: each takes the place of
+ *             something that has expired, and stays or goes
  *   PLACES    slots, all of them places of both keys
  *   TIME_MAX  how far the clock may go, at any moment
  *   EXPIRIES  1: all twins have the same; 2: they may differ by one second
  *   SLACK     what an entry outlives its expiry by
+ *   TORN      the two words of a slot are loaded at two moments
  *
  * Checked: of the inserts of K at most one is told OK, whatever expires meanwhile; and if all have
  * come to their end in time, none of them full or stopped, one was told OK. */
@@ -46,11 +47,14 @@ inline exchange(at, expected_low, expected_high, desired_low, desired_high)
     }
 }
 
-/* Two loads, of two moments. */
 inline load(at)
 {
+#ifdef TORN /* two loads, of two moments */
     l = low[at];
     h = high[at]
+#else
+    d_step { l = low[at]; h = high[at] }
+#endif
 }
 
 /* One answer for each insert that was not stopped for ever. */
@@ -166,7 +170,38 @@ leave:
     fi;
     answer(lost);
 end:
-    skip
+    skip;
+    /* What nobody reads any more must not make states different. */
+    d_step { now = 0; i = 0; l = 0; h = 0; mine = 0; own = 0; was_low = 0; was_high = 0; done = 0;
+             found = 0; held = 0 }
+}
+
+/* What an insert of another key does to the places of K: from a `now` of its own, an exchange of what
+ * it found expired. */
+proctype reuse()
+{
+    byte now, l, h, at;
+    bool done;
+    now = clock;
+    do
+    :: at < PLACES - 1 -> at++
+    :: break
+    od;
+    load(at);
+    if
+    :: !LIVE(l) ->
+        exchange(at, l, h, LOW(J, TIME_MAX + 1, COMMITTED), J);
+        if
+        :: done -> /* or it finds a twin of its own and goes */
+            if
+            :: exchange(at, LOW(J, TIME_MAX + 1, COMMITTED), J, EMPTY, 0)
+            :: skip
+            fi
+        :: else
+        fi
+    :: else
+    fi;
+    d_step { running--; now = 0; l = 0; h = 0; at = 0; done = 0 }
 }
 
 proctype tick()
@@ -198,7 +233,7 @@ init {
         n = 0;
         do
         :: n == OTHERS -> break
-        :: else -> run insert(J, TIME_MAX + 1); n++
+        :: else -> run reuse(); n++
         od;
 #if TIME_MAX > 0
         run tick();
