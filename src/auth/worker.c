@@ -349,33 +349,53 @@ static enum status deny_unremembered(struct auth_check *check, enum status statu
     }
 }
 
-/* What every signature has been verified for: policy, then the one step that cannot be taken back.
- */
-static enum status finish(struct auth_worker *worker, const struct clock_now *now,
-                          struct auth_check *check)
+/* Who holds how much of the replay cache. */
+static uint64_t client_of(const struct auth_worker *worker, const struct auth_work *work)
+{
+    return replay_client_hash(worker->shared->replay, &work->token->issuer,
+                              &work->token->client_id);
+}
+
+/* What every signature has been verified for: policy, then, for a proof, the one step that cannot
+ * be taken back, which the batch takes together. */
+static enum status prepare(struct auth_worker *worker, const struct clock_now *now,
+                           struct auth_check *check, size_t *insertions)
 {
     struct auth_work *work = check->work;
     if (check->rule != NULL && !policy_scope_suffices(check->rule, work->token->scope)) {
         return auth_deny(check, AUTH_DENIAL_POLICY_SCOPE, "the scope is \"%.*s\"",
                          SPAN_ARG(auth_excerpt(work->token->scope)));
     }
+    if (work->key == NULL) {
+        return STATUS_OK;
+    }
+    uint64_t now_boot_s = now->boot_ns / (uint64_t)SECOND_NS;
+    if (work->replay_expires_boot_s <= now_boot_s) {
+        return deny_unremembered(check, STATUS_EXPIRED);
+    }
+    if (replay_admit(worker->shared->replay, client_of(worker, work), now_boot_s) != STATUS_OK) {
+        return auth_deny(check, AUTH_DENIAL_REPLAY_SHARE,
+                         "the replay cache is nearly full, this client's share is used up");
+    }
+    work->insertion = &worker->insertions[(*insertions)++];
+    *work->insertion = (struct replay_insertion){
+        .key = work->replay_key,
+        .expires_boot_s = work->replay_expires_boot_s,
+    };
+    return STATUS_OK;
+}
+
+/* After the insertions. */
+static enum status finish(struct auth_worker *worker, const struct clock_now *now,
+                          struct auth_check *check)
+{
+    struct auth_work *work = check->work;
     if (work->key != NULL) {
-        uint64_t now_boot_s = now->boot_ns / (uint64_t)SECOND_NS;
-        if (work->replay_expires_boot_s <= now_boot_s) {
-            return deny_unremembered(check, STATUS_EXPIRED);
+        if (work->insertion->status != STATUS_OK) {
+            return deny_unremembered(check, work->insertion->status);
         }
-        struct replay_cache *replay = worker->shared->replay;
-        uint64_t client = replay_client_hash(replay, &work->token->issuer, &work->token->client_id);
-        if (replay_admit(replay, client, now_boot_s) != STATUS_OK) {
-            return auth_deny(check, AUTH_DENIAL_REPLAY_SHARE,
-                             "the replay cache is nearly full, this client's share is used up");
-        }
-        enum status status = replay_insert(replay, work->replay_key, now_boot_s,
-                                           work->replay_expires_boot_s);
-        if (status != STATUS_OK) {
-            return deny_unremembered(check, status);
-        }
-        replay_account(replay, client, now_boot_s);
+        replay_account(worker->shared->replay, client_of(worker, work),
+                       now->boot_ns / (uint64_t)SECOND_NS);
         counter_add(&worker->replay_inserts, 1);
         proof_key_insert(&worker->keys, work->key);
         memcpy(check->identity.jkt, work->key->thumbprint_text, sizeof(check->identity.jkt));
@@ -478,7 +498,12 @@ static enum status examine(struct auth_worker *worker, const struct auth_request
     if (status != STATUS_OK) {
         return status;
     }
-    return work->key != NULL || work->verify_token ? STATUS_AGAIN : finish(worker, now, check);
+    if (work->key != NULL || work->verify_token) {
+        return STATUS_AGAIN;
+    }
+    size_t insertions = 0; /* without a proof there are none */
+    status = prepare(worker, now, check, &insertions);
+    return status == STATUS_OK ? finish(worker, now, check) : status;
 }
 
 void auth_submit(struct auth_worker *worker, const struct auth_request *request,
@@ -525,7 +550,7 @@ static void add_jobs(struct auth_worker *worker, size_t *count, struct auth_work
 
 /* The jobs are done: their statuses, then all that waits for them. */
 static enum status conclude(struct auth_worker *worker, const struct clock_now *now,
-                            struct auth_check *check)
+                            struct auth_check *check, size_t *insertions)
 {
     struct auth_work *work = check->work;
     if (work->token_job != NULL) {
@@ -537,7 +562,7 @@ static enum status conclude(struct auth_worker *worker, const struct clock_now *
     if (work->proof_job != NULL && work->proof_job->status != STATUS_OK) {
         return auth_deny(check, AUTH_DENIAL_PROOF_SIGNATURE, "with the key in jwk");
     }
-    return finish(worker, now, check);
+    return prepare(worker, now, check, insertions);
 }
 
 /* Verifies and decides the checks from `first` on, as many as fit; returns the first that did not.
@@ -557,8 +582,19 @@ static struct auth_check *run_batch(struct auth_worker *worker, struct auth_chec
     histogram_record(&worker->batch_sizes, count);
     counter_add(&worker->batches, 1);
     counter_add(&worker->batch_jobs, count);
+    size_t insertions = 0;
     for (struct auth_check *check = first; check != end; check = check->next) {
-        decide(worker, check, conclude(worker, now, check));
+        enum status status = conclude(worker, now, check, &insertions);
+        if (status != STATUS_OK) {
+            decide(worker, check, status);
+        }
+    }
+    replay_insert_many(worker->shared->replay, worker->insertions, insertions,
+                       now->boot_ns / (uint64_t)SECOND_NS);
+    for (struct auth_check *check = first; check != end; check = check->next) {
+        if (check->outcome == AUTH_PENDING) {
+            decide(worker, check, finish(worker, now, check));
+        }
     }
     counter_set(&worker->token_evictions, token_cache_evictions(&worker->tokens));
     return end;

@@ -24,6 +24,7 @@ struct auth_work {
     size_t token_signature_size, proof_signature_size;
     struct replay_key replay_key;
     uint64_t replay_expires_boot_s;
+    struct replay_insertion *insertion;       /* in the batch of the moment; NULL: none */
     struct verify_job *token_job, *proof_job; /* in the batch of the moment */
     uint8_t token_signature[RSA_MODULUS_BYTES_MAX], proof_signature[RSA_MODULUS_BYTES_MAX];
 };
@@ -41,6 +42,7 @@ struct auth_worker {
     struct auth_check *queue_first, *queue_last;
     struct verify_scratch *verify_scratch;
     struct verify_job jobs[AUTH_BATCH_JOBS_MAX];
+    struct replay_insertion insertions[AUTH_BATCH_JOBS_MAX];
     char algs[64]; /* for the challenge: "ES256 EdDSA Ed25519" */
     counter denials[AUTH_DENIALS];
     counter token_hits, token_misses, token_evictions, batches, batch_jobs, replay_inserts;

@@ -23,9 +23,16 @@ static enum status take_memory(struct replay_cache *cache, const struct replay_i
                                char *error, size_t error_size)
 {
     cache->bytes = REPLAY_HEADER_BYTES + identity->buckets * TABLE_BUCKET_BYTES;
-    void *memory = mmap(NULL, cache->bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    if (memory == MAP_FAILED) {
+    void *memory = mmap(NULL, cache->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                        0);
+    if (memory != MAP_FAILED) {
+        /* Each insert is two accesses anywhere in it: in small pages each costs a page walk too. A
+         * kernel without huge pages says no, and does without. */
+        (void)madvise(memory, cache->bytes, MADV_HUGEPAGE);
+        for (size_t at = 0; at < cache->bytes; at += 4096) {
+            ((volatile char *)memory)[at] = 0;
+        }
+    } else {
         snprintf(error, error_size, "replay.capacity: %zu bytes cannot be had: %m", cache->bytes);
         return STATUS_NO_MEMORY;
     }
@@ -213,29 +220,48 @@ static uint64_t window_s(const struct replay_cache *cache)
     return window > 0 ? window : 1;
 }
 
-enum status replay_insert(struct replay_cache *cache, struct replay_key key, uint64_t now_boot_s,
-                          uint64_t expires_boot_s)
+/* All but the last look at the clock. */
+static enum status insert(struct replay_cache *cache, struct replay_key key, uint64_t now_boot_s,
+                          uint64_t expires_boot_s, uint64_t window)
 {
-    uint64_t window = window_s(cache);
-    if (is_lost(cache)) {
-        return STATUS_SYSTEM;
-    }
     if (expires_boot_s <= now_boot_s || expires_boot_s - now_boot_s > window ||
         expires_boot_s >= SLOT_EXPIRY_MAX) {
         return STATUS_DENIED;
     }
-    enum status status = table_insert(&cache->table, key, now_boot_s,
-                                      expires_boot_s + REPLAY_SLACK_S);
-    if (is_lost(cache)) {
-        return STATUS_SYSTEM;
-    }
-    if (status != STATUS_OK) {
-        return status;
+    return table_insert(&cache->table, key, now_boot_s, expires_boot_s + REPLAY_SLACK_S);
+}
+
+void replay_insert_many(struct replay_cache *cache, struct replay_insertion *all, size_t count,
+                        uint64_t now_boot_s)
+{
+    uint64_t window = window_s(cache);
+    bool lost = is_lost(cache);
+    for (size_t i = 0; i < count; i++) {
+        all[i].status = STATUS_FAILED;
+        if (!lost) {
+            all[i].status = insert(cache, all[i].key, now_boot_s, all[i].expires_boot_s, window);
+        }
     }
     /* `now` was read a while ago. Had this thread been stopped since, an earlier entry of the same
      * key could have expired and made room before it looked. The clock, read after looking, rules
      * that out: until it reaches `expires` no entry of this key has been reused. */
-    return cache->clock_boot_s(cache->clock_context) < expires_boot_s ? STATUS_OK : STATUS_EXPIRED;
+    uint64_t clock_boot_s = cache->clock_boot_s(cache->clock_context);
+    lost = is_lost(cache);
+    for (size_t i = 0; i < count; i++) {
+        if (lost) {
+            all[i].status = STATUS_SYSTEM;
+        } else if (all[i].status == STATUS_OK && clock_boot_s >= all[i].expires_boot_s) {
+            all[i].status = STATUS_EXPIRED;
+        }
+    }
+}
+
+enum status replay_insert(struct replay_cache *cache, struct replay_key key, uint64_t now_boot_s,
+                          uint64_t expires_boot_s)
+{
+    struct replay_insertion one = {.key = key, .expires_boot_s = expires_boot_s};
+    replay_insert_many(cache, &one, 1, now_boot_s);
+    return one.status;
 }
 
 enum status replay_admit(struct replay_cache *cache, uint64_t client, uint64_t now_boot_s)

@@ -65,6 +65,18 @@ void replay_prefetch(const struct replay_cache *cache, struct replay_key key);
 MUST_CHECK enum status replay_insert(struct replay_cache *cache, struct replay_key key,
                                      uint64_t now_boot_s, uint64_t expires_boot_s);
 
+/* One of a batch. `status` is written, and begins as STATUS_FAILED. */
+struct replay_insertion {
+    struct replay_key key;
+    uint64_t expires_boot_s;
+    enum status status; /* as replay_insert returns it */
+};
+
+/* replay_insert for each, in order, with one look at the clock after the last: cheaper than one by
+ * one. */
+void replay_insert_many(struct replay_cache *cache, struct replay_insertion *all, size_t count,
+                        uint64_t now_boot_s);
+
 /* How long after its iat a proof must be remembered: the most that any user of this memory has
  * allowed. At least options.reach_s. */
 uint64_t replay_reach_s(const struct replay_cache *cache);

@@ -45,7 +45,7 @@ static inline struct slot_value slot_make(struct replay_key key, uint64_t expire
 
 static inline uint64_t slot_expiry(struct slot_value value)
 {
-    return value.low >> 4 & SLOT_EXPIRY_MAX;
+    return (uint32_t)value.low >> 4;
 }
 
 static inline bool slot_is_live(struct slot_value value, uint64_t now_boot_s)
@@ -78,6 +78,12 @@ static inline struct slot_value slot_load(const struct slot *slot)
         .low = __atomic_load_n(&slot->low, __ATOMIC_ACQUIRE),
         .high = __atomic_load_n(&slot->high, __ATOMIC_ACQUIRE),
     };
+}
+
+/* false: no entry of this key that was placed before is there. One word says so nearly always. */
+static inline bool slot_may_hold(const struct slot *slot, struct replay_key key)
+{
+    return __atomic_load_n(&slot->high, __ATOMIC_ACQUIRE) == key.high;
 }
 
 /* A full barrier, whatever it returns: what this thread loads afterwards is not older than the

@@ -59,31 +59,25 @@ void table_prefetch(const struct table *table, struct replay_key key)
     }
 }
 
-/* What one look at the places found. */
+/* What one look at a bucket found. */
 struct view {
-    bool held;          /* the key is there, live */
-    unsigned free[2];   /* free slots, by bucket */
-    unsigned choice[2]; /* one of them, by bucket */
-    struct slot_value was[2];
+    bool held;       /* the key is there, live */
+    unsigned free;   /* slots that are */
+    unsigned choice; /* one of them */
 };
 
-static void look(const struct places *places, struct replay_key key, uint64_t now_boot_s,
-                 struct view *view)
+/* Without branches but the loop's: what a slot holds is no more to be foretold than the key. */
+static struct view look(const struct slot *bucket, struct replay_key key, uint64_t now_boot_s)
 {
-    *view = (struct view){0};
-    for (unsigned index = 0; index < PLACES; index++) {
-        struct slot_value value = slot_load(place_at(places, index));
-        unsigned bucket = index / TABLE_BUCKET_SLOTS;
-        if (!slot_is_live(value, now_boot_s)) {
-            if (view->free[bucket]++ == 0) {
-                view->choice[bucket] = index;
-                view->was[bucket] = value;
-            }
-        } else if (slot_holds(value, key)) {
-            view->held = true;
-            return;
-        }
+    struct view view = {0};
+    for (unsigned i = 0; i < TABLE_BUCKET_SLOTS; i++) {
+        struct slot_value value = slot_load(&bucket[i]);
+        bool live = slot_is_live(value, now_boot_s);
+        view.held = view.held | (live & slot_holds(value, key));
+        view.free += !live;
+        view.choice = live ? view.choice : i;
     }
+    return view;
 }
 
 /* Gives the place back. It is tentative or, if a twin was here meanwhile, beaten; if neither, its
@@ -106,6 +100,9 @@ static enum status settle(const struct places *places, struct replay_key key, ui
             continue;
         }
         struct slot *slot = place_at(places, other);
+        if (!slot_may_hold(slot, key)) {
+            continue;
+        }
         struct slot_value value = slot_load(slot);
         /* The loop ends: each failed exchange means that slot changed, and a twin is placed there
          * anew only by a thread that had looked before this one placed. */
@@ -130,18 +127,20 @@ enum status table_insert(const struct table *table, struct replay_key key, uint6
     struct places places = places_of(table, key);
     struct slot_value mine = slot_make(key, expires_boot_s, SLOT_TENTATIVE);
     for (int attempt = 0; attempt < TABLE_ATTEMPTS_MAX; attempt++) {
-        struct view view;
-        look(&places, key, now_boot_s, &view);
-        if (view.held) {
+        struct view views[2] = {look(places.bucket[0], key, now_boot_s),
+                                look(places.bucket[1], key, now_boot_s)};
+        if (views[0].held || views[1].held) {
             return STATUS_EXISTS;
         }
         /* The emptier bucket: two choices keep the fullest bucket near the average. */
-        unsigned bucket = view.free[1] > view.free[0];
-        if (view.free[bucket] == 0) {
+        unsigned bucket = views[1].free > views[0].free;
+        if (views[bucket].free == 0) {
             return STATUS_FULL;
         }
-        unsigned index = view.choice[bucket];
-        if (slot_replace(place_at(&places, index), view.was[bucket], mine)) {
+        unsigned index = bucket * TABLE_BUCKET_SLOTS + views[bucket].choice;
+        struct slot *own = place_at(&places, index);
+        struct slot_value was = slot_load(own);
+        if (!slot_is_live(was, now_boot_s) && slot_replace(own, was, mine)) {
             return settle(&places, key, now_boot_s, index, mine);
         }
     }

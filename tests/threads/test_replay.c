@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #ifdef POPGATE_TSAN
-#define ROUNDS_DEFAULT 300
+#define ROUNDS_DEFAULT 10000
 #define STRESS_INSERTS 20000
 #define HISTORY_TURNS  1500
 #define PARKED_ROUNDS  50

@@ -983,6 +983,29 @@ Test(attacks, schemes)
     gate_close(&gate);
 }
 
+/* A cached certificate-bound token waits for no signature: its scope is looked at all the same. */
+Test(attacks, a_cached_token_without_the_scope_does_not_pass)
+{
+    struct gate gate;
+    gate_open(&gate, SIGNATURE_ES256);
+    static const struct span wanted[] = {{(const uint8_t *)"admin", 5}};
+    struct auth_policy_rule rule = {.scopes = wanted, .scopes_count = 1};
+    char x5t[80];
+    snprintf(x5t, sizeof(x5t), "{\"x5t#S256\":\"%s\"}", gate.certificate_text);
+    char *token = gate_token(&gate, &(struct token_spec){.cnf = x5t});
+    gate.settings.accept_mtls = true;
+    gate_reconfigure(&gate);
+    expect(&gate, "no policy", "Bearer", token, NULL, AUTH_DENIAL_NONE);
+    gate.settings.policy = &rule;
+    gate.settings.policy_count = 1;
+    gate_reconfigure(&gate);
+    for (int i = 0; i < 3; i++) {
+        expect(&gate, "without the scope", "Bearer", token, NULL, AUTH_DENIAL_POLICY_SCOPE);
+    }
+    free(token);
+    gate_close(&gate);
+}
+
 Test(attacks, certificate_bound_tokens)
 {
     struct gate gate;
