@@ -80,12 +80,6 @@ static inline struct slot_value slot_load(const struct slot *slot)
     };
 }
 
-/* false: no entry of this key that was placed before is there. One word says so nearly always. */
-static inline bool slot_may_hold(const struct slot *slot, struct replay_key key)
-{
-    return __atomic_load_n(&slot->high, __ATOMIC_ACQUIRE) == key.high;
-}
-
 /* A full barrier, whatever it returns: what this thread loads afterwards is not older than the
  * exchange. The protocol (place, then look for twins) rests on that. */
 #if defined(__x86_64__)
@@ -97,6 +91,15 @@ slot_replace(struct slot *slot, struct slot_value expected, struct slot_value de
     unsigned __int128 old = (unsigned __int128)expected.high << 64 | expected.low;
     unsigned __int128 new = (unsigned __int128)desired.high << 64 | desired.low;
     return __sync_bool_compare_and_swap((unsigned __int128 *)(void *)slot, old, new);
+}
+
+/* Tentative to committed, by its owner. The low word is enough, and cheaper: until the expiry in it
+ * nobody but the owner gives the slot to another entry, and after it nobody who asks is told OK. */
+static inline bool slot_commit(struct slot *slot, struct slot_value mine)
+{
+    return __atomic_compare_exchange_n(&slot->low, &mine.low,
+                                       slot_with_state(mine, SLOT_COMMITTED).low, false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
 #endif
