@@ -53,6 +53,13 @@ struct replay_key replay_key_hash(const struct replay_cache *cache, const uint8_
     return (struct replay_key){.low = hash.low64, .high = hash.high64};
 }
 
+struct replay_key replay_bytes_hash(const struct replay_cache *cache, struct span bytes)
+{
+    XXH128_hash_t hash = XXH3_128bits_withSecret(bytes.data, bytes.size, cache->secret,
+                                                 sizeof cache->secret);
+    return (struct replay_key){.low = hash.low64, .high = hash.high64};
+}
+
 uint64_t replay_client_hash(const struct replay_cache *cache, const struct span *issuer,
                             const struct span *client_id)
 {

@@ -49,6 +49,9 @@ struct replay_key replay_key_hash(const struct replay_cache *cache, const uint8_
                                   const struct span *htu, const struct span *htm,
                                   const struct span *jti);
 
+/* The same of any bytes. */
+struct replay_key replay_bytes_hash(const struct replay_cache *cache, struct span bytes);
+
 /* Asks for the memory that replay_insert will look at; worth it a microsecond ahead. */
 void replay_prefetch(const struct replay_cache *cache, struct replay_key key);
 
