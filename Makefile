@@ -22,6 +22,7 @@ help:
 	@echo 'make lint       layers, format, clang-tidy, forbidden calls'
 	@echo 'make fuzz       every fuzz target for FUZZ_SECONDS in all (default 60)'
 	@echo 'make bench      the benchmarks, short;  make bench-full: long'
+	@echo 'make soak       the long versions: 10^7 verdicts, 10 minutes of mixed load, 10,000 idle connections'
 	@echo 'make coverage   branch coverage of the parsers and the decision'
 	@echo 'make install    to PREFIX (/usr/local)'
 
@@ -72,6 +73,11 @@ coverage:
 	@$(PYTHON) tests/run.py --build build-coverage --suite unit --suite fuzz-corpus
 	@gcovr -r . build-coverage --branches --exclude-throw-branches \
 	    --filter src/http --filter src/jose --filter src/auth --filter src/replay --filter src/base/uri
+
+# Hours are not needed: about half of one. SOAK_SECONDS is the mixed load's part.
+SOAK_SECONDS ?= 600
+soak: test-build
+	@tests/soak/run $(BUILD) $(SOAK_SECONDS)
 
 install: build
 	@cmake --install $(BUILD) --prefix $(PREFIX)

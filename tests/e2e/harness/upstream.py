@@ -145,6 +145,15 @@ class Upstream:
             taken, self.requests = self.requests, []
         return taken
 
+    def restart(self):
+        """Drops every connection, with a reset where a client is still writing; new ones are taken at once."""
+        with self.lock:
+            for connection in list(self.open_sockets):
+                try:
+                    connection.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
     def stop(self):
         self.stopped = True
         try:

@@ -1,0 +1,181 @@
+"""Mixed load: every kind of traffic at once, each answer checked against what was asked for, while the configuration reloads,
+certificates rotate, the service restarts and clients vanish."""
+
+import base64
+import collections
+import hashlib
+import os
+import random
+import signal
+import socket
+import ssl
+import threading
+import time
+
+from . import client as clients
+from .client import request_bytes
+
+RESTART_SHADOW_S = 1.5  # what fails so soon after a restart of the service failed with it
+
+
+def accept_for(key):
+    return base64.b64encode(hashlib.sha1(key.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()).decode()
+
+
+def service(request, stream):
+    """Answers with the request's canary and a digest of its body; echoes behind an upgrade."""
+    canary = (request.get("x-canary") or "").encode()
+    if request.get("upgrade"):
+        stream.socket.sendall(f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                              f"Sec-WebSocket-Accept: {accept_for(request.get('sec-websocket-key'))}\r\n\r\n".encode())
+        data = stream.data
+        while True:
+            if data:
+                stream.socket.sendall(data)
+            data = stream.socket.recv(65536)
+            if not data:
+                return None
+    size = int(request.get("x-size") or 0)
+    body = canary + b" " + hashlib.sha256(request.body).hexdigest().encode() + b" " + b"x" * size
+    if size % 2:
+        half = len(body) // 2
+        return (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n"
+                % (half, body[:half], len(body) - half, body[half:]))
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+class Mixed:
+    def __init__(self, world, gate, upstream, pair=None, server_leaves=()):
+        """`pair`: something with write(files) for tls.crt and tls.key; `server_leaves`: what it rotates through."""
+        self.world, self.gate, self.upstream = world, gate, upstream
+        self.pair, self.server_leaves = pair, server_leaves
+        self.tls = world.tls()
+        self.token = world.token(payload={"exp": int(time.time()) + 7200})
+        self.stop = threading.Event()
+        self.lock = threading.Lock()
+        self.counts, self.failures = collections.Counter(), []
+        self.restarts = [0.0]
+        self.forbidden = []  # what reached the service although it was refused
+        self.number = 0
+
+    # ---- one of each kind; they raise what goes wrong ----
+
+    def canary(self):
+        with self.lock:
+            self.number += 1
+            return f"canary-{self.number}"
+
+    def one(self, method, path):
+        canary, size = self.canary(), random.choice((0, 0, 1, 100, 4001, 70000))
+        body = os.urandom(random.choice((1, 500, 40000))) if method == "POST" else b""
+        headers = self.world.credentials(method, path, token=self.token) + [("X-Canary", canary), ("X-Size", str(size))]
+        want = f"{canary} {hashlib.sha256(body).hexdigest()} ".encode() + b"x" * size
+        return request_bytes(method, path, headers=headers, body=body), want
+
+    def check(self, response, want):
+        assert response.status == 200 and response.clean and response.body == want, (response, want[:80])
+
+    def keep_alive(self):
+        with clients.Connection(self.gate.port, self.tls) as connection:
+            for _ in range(random.randrange(1, 30)):
+                method = random.choice(("GET", "GET", "POST"))
+                data, want = self.one(method, f"/k/{random.randrange(1000)}")
+                connection.send(data)
+                self.check(connection.response(method), want)
+                self.counts["answers"] += 1
+
+    def pipeline(self):
+        with clients.Connection(self.gate.port, self.tls) as connection:
+            asked = [self.one("GET", f"/p/{i}") for i in range(5)]
+            connection.send(b"".join(data for data, _ in asked))
+            for _, want in asked:
+                self.check(connection.response(), want)
+                self.counts["answers"] += 1
+
+    def refused(self):
+        with clients.Connection(self.gate.port, self.tls) as connection:
+            data, want = self.one("GET", "/once")
+            connection.send(data)
+            self.check(connection.response(), want)
+            for again in (data, request_bytes("GET", "/none", headers=[("X-Canary", "forbidden")]),
+                          request_bytes("GET", "/other", headers=self.world.credentials("GET", "/else", token=self.token)
+                                        + [("X-Canary", "forbidden")])):
+                connection.send(again)
+                response = connection.response()
+                assert response.status == 401, response
+                self.counts["refusals"] += 1
+
+    def websocket(self):
+        key = base64.b64encode(os.urandom(16)).decode()
+        with clients.Connection(self.gate.port, self.tls) as connection:
+            connection.send(request_bytes("GET", "/ws", headers=self.world.credentials("GET", "/ws", token=self.token) + [
+                ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+                ("Sec-WebSocket-Key", key)]))
+            response = connection.response()
+            assert response.status == 101 and response.get("sec-websocket-accept") == accept_for(key), response
+            for _ in range(random.randrange(1, 20)):
+                data = (self.canary() + ";").encode() * random.choice((1, 10, 500))
+                connection.send(data)
+                assert connection._exactly(len(data)) == data
+                self.counts["messages"] += 1
+
+    def vanish(self):
+        connection = clients.Connection(self.gate.port, self.tls)
+        data, _ = self.one("POST", "/vanish")
+        connection.send(data[:random.randrange(1, len(data))])
+        if random.random() < 0.5:
+            connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        connection.close()
+        self.counts["vanished"] += 1
+
+    # ---- all of them ----
+
+    def near_restart(self):
+        with self.lock:
+            return time.monotonic() - self.restarts[-1] < RESTART_SHADOW_S
+
+    def worker(self, kinds):
+        while not self.stop.is_set():
+            kind = random.choice(kinds)
+            began_near = self.near_restart()
+            try:
+                kind()
+                self.counts[kind.__name__] += 1
+            except (AssertionError, clients.Closed, OSError, ssl.SSLError) as error:
+                if began_near or self.near_restart():
+                    self.counts["failed with the service"] += 1
+                else:
+                    with self.lock:
+                        self.failures.append(f"{kind.__name__}: {error!r}")
+
+    def take(self):
+        self.forbidden += [seen for seen in self.upstream.take() if seen.get("x-canary") == "forbidden"]
+
+    def disturb(self):
+        second = 0
+        while not self.stop.wait(1):
+            second += 1
+            self.take()
+            self.gate.signal(signal.SIGHUP)
+            if self.pair is not None and second % 3 == 1:
+                leaf = self.server_leaves[second % len(self.server_leaves)]
+                self.pair.write({"tls.crt": leaf.path.read_bytes(), "tls.key": leaf.key_path.read_bytes()})
+            if second % 5 == 0:
+                with self.lock:
+                    self.restarts.append(time.monotonic())
+                self.upstream.restart()
+
+    def run(self, seconds, middle=None):
+        kinds = [self.keep_alive, self.keep_alive, self.pipeline, self.refused, self.websocket, self.vanish]
+        threads = [threading.Thread(target=self.worker, args=(kinds,)) for _ in range(6)]
+        threads.append(threading.Thread(target=self.disturb))
+        for thread in threads:
+            thread.start()
+        time.sleep(seconds / 2)
+        if middle is not None:
+            middle()
+        time.sleep(seconds / 2)
+        self.stop.set()
+        for thread in threads:
+            thread.join()
+        self.take()

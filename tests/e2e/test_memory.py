@@ -1,0 +1,140 @@
+"""What a connection costs, phase by phase, from the kernel's own count of the process's resident memory."""
+
+import os
+import resource
+import socket
+import ssl
+import time
+
+import pytest
+
+from harness.client import request_bytes
+from harness.gate import SANITIZED
+
+KIB = 1024
+pytestmark = pytest.mark.skipif(SANITIZED, reason="sanitizers have memory of their own")
+IDLE = int(os.environ.get("POPGATE_IDLE_CONNECTIONS", "2000"))
+WARM = 300
+
+
+def resident(gate):
+    for line in open(f"/proc/{gate.process.pid}/smaps_rollup"):
+        if line.startswith("Rss:"):
+            return int(line.split()[1]) * KIB
+    raise AssertionError("no Rss")
+
+
+@pytest.fixture(autouse=True)
+def descriptors():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = IDLE + 2000
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"needs {wanted} descriptors, {hard} are allowed")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def gate_for(start, connections):
+    return start(limits={"connections": connections + WARM + 10}, log={"access": False}, dpop={"max_age": "10m"},
+                 replay={"capacity": 4 * (connections + WARM) // 2 + 1024},
+                 timeouts={"idle": "10m", "head": "5m", "handshake": "5m", "body_progress": "5m"})
+
+
+def per_connection(gate, count, opened):
+    """Bytes for each of `count` more, once the first WARM have paid for what is shared."""
+    connections = [opened(i) for i in range(WARM)]
+    time.sleep(0.3)
+    before = resident(gate)
+    connections += [opened(i) for i in range(WARM, WARM + count)]
+    time.sleep(0.3)
+    after = resident(gate)
+    assert gate.metric("popgate_connections", side="downstream") == len(connections)
+    for connection in connections:
+        connection.close()
+    return (after - before) / count
+
+
+def test_an_idle_connection_after_a_request_costs_at_most_14_kib(world, start, record_property):
+    gate, _ = gate_for(start, IDLE)
+    tls, token = world.tls(), world.token(payload={"exp": int(time.time()) + 3600})
+
+    def opened(_):
+        from harness.client import Connection
+        connection = Connection(gate.port, tls)
+        assert world.request(connection, token=token).status == 200
+        return connection
+    each = per_connection(gate, IDLE, opened)
+    record_property("bytes_per_idle_connection", each)
+    print(f"{each / KIB:.1f} KiB a connection, {IDLE} of them")
+    assert 2 * KIB < each <= 14 * KIB
+
+
+def connect(gate):
+    plain = socket.create_connection(("127.0.0.1", gate.port), timeout=20)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return plain
+
+
+def half_handshake(world, gate):
+    """A ClientHello, and nothing after the server's flight."""
+    plain = connect(gate)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    half = world.tls().wrap_bio(incoming, outgoing, server_hostname="orders.example.com")
+    with pytest.raises(ssl.SSLWantReadError):
+        half.do_handshake()
+    plain.sendall(outgoing.read())
+    assert plain.recv(1)
+    return plain
+
+
+def half_head(world, gate, tls):
+    connection = world_connection(gate, tls)
+    connection.send(b"GET /half HTTP/1.1\r\nHost: orders.example.com\r\nX-Half: ")
+    return connection
+
+
+def half_body(world, gate, tls, token):
+    connection = world_connection(gate, tls)
+    headers = world.credentials("POST", "/half", token=token) + [("Content-Length", "1000")]
+    connection.send(request_bytes("POST", "/half", headers=headers) + b"half of it")
+    return connection
+
+
+def world_connection(gate, tls):
+    from harness.client import Connection
+    return Connection(gate.port, tls)
+
+
+@pytest.mark.parametrize("phase,bound", [("tcp", 12 * KIB), ("handshake", 24 * KIB), ("head", 32 * KIB),
+                                         ("body", 48 * KIB)])
+def test_what_each_phase_may_hold(world, start, phase, bound):
+    """Bounds of src/proxy/limits.h; a body in progress has a connection to the service beside it."""
+    gate, _ = gate_for(start, 300)
+    tls, token = world.tls(), world.token(payload={"exp": int(time.time()) + 3600})
+    opened = {"tcp": lambda _: connect(gate), "handshake": lambda _: half_handshake(world, gate),
+              "head": lambda _: half_head(world, gate, tls),
+              "body": lambda _: half_body(world, gate, tls, token)}[phase]
+    each = per_connection(gate, 300, opened)
+    print(f"{phase}: {each / KIB:.1f} KiB a connection")
+    assert each <= bound
+
+
+def test_memory_comes_back_to_use(world, start):
+    """A second crowd fits into what the first one left."""
+    gate, _ = gate_for(start, 1000)
+    tls, token = world.tls(), world.token(payload={"exp": int(time.time()) + 3600})
+    peaks = []
+    for _ in range(3):
+        connections = []
+        for _ in range(500):
+            connections.append(world_connection(gate, tls))
+            assert world.request(connections[-1], token=token).status == 200
+        time.sleep(0.3)
+        peaks.append(resident(gate))
+        for connection in connections:
+            connection.close()
+        deadline = time.monotonic() + 5
+        while gate.metric("popgate_connections", side="downstream") > 0 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert peaks[2] - peaks[1] < 512 * KIB, peaks
