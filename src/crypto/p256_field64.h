@@ -159,10 +159,10 @@ FE64_INLINE struct fe64 fe64_reduce(const fe64_word t[8])
     return fe64_reduce_once(t0, t1, t2, t3, carry);
 }
 
-FE64_CALL struct fe64 fe64_mul(const struct fe64 *a, const struct fe64 *b)
+/* t = x y */
+FE64_INLINE void fe64_product(fe64_word t[8], const uint64_t x[4], const uint64_t y[4])
 {
-    const uint64_t *x = a->v, *y = b->v;
-    fe64_word t[8], h0, h1, h2, h3;
+    fe64_word h0, h1, h2, h3;
     fe64_carry carry = 0;
     t[0] = fe64_mul_word(x[0], y[0], &h0);
     fe64_word l1 = fe64_mul_word(x[1], y[0], &h1);
@@ -191,6 +191,12 @@ FE64_CALL struct fe64 fe64_mul(const struct fe64 *a, const struct fe64 *b)
         t[i + 3] = fe64_add_word(&carry, t[i + 3], h2);
         t[i + 4] = fe64_add_word(&carry, h3, 0);
     }
+}
+
+FE64_CALL struct fe64 fe64_mul(const struct fe64 *a, const struct fe64 *b)
+{
+    fe64_word t[8];
+    fe64_product(t, a->v, b->v);
     return fe64_reduce(t);
 }
 

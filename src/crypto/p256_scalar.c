@@ -17,42 +17,50 @@ static const struct modinv_modulus order_modulus = {
 static const uint64_t order_r2[4] = {0x83244c95be79eea2, 0x4699799c49bd6fa6, 0x2845b2392b6bec59,
                                      0x66e12d94f3d95620};
 
-/* Montgomery's product, a word of b at a time. Invariant before each turn: t < 2^256 + n when a is
- * any four words and b < n has been ... t + a b[i] + q n < 2^320 + 2^64 (2^256 + n), and after the
- * division t < a + n + 1: below 2^256 + n, which is five words. At the end t = (a b + q n) / 2^256
- * with a b < 2^256 n and q < 2^256: below 2 n, so one subtraction is enough. */
+/* Montgomery's product. Four turns on the low half L alone: (L + q n) / 2^256 with L, q < 2^256 is
+ * at most n, so no turn leaves four words. The high half is below n, for a b < 2^256 n: the sum is
+ * below 2 n, and one subtraction is enough. */
 void p256_scalar_multiply(uint64_t out[4], const uint64_t a[4], const uint64_t b[4])
 {
-    uint64_t t[6] = {0};
+    fe64_word t[8], h0, h1, h2, h3;
+    fe64_carry carry;
+    fe64_product(t, a, b);
+    fe64_word t0 = t[0], t1 = t[1], t2 = t[2], t3 = t[3];
+#pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
-        unsigned __int128 c = 0;
-        for (int j = 0; j < 4; j++) {
-            c = (unsigned __int128)a[j] * b[i] + t[j] + (uint64_t)(c >> 64);
-            t[j] = (uint64_t)c;
-        }
-        c = (unsigned __int128)t[4] + (uint64_t)(c >> 64);
-        t[4] = (uint64_t)c;
-        t[5] = (uint64_t)(c >> 64);
-        uint64_t q = t[0] * ORDER_FACTOR;
-        c = (unsigned __int128)q * p256_order[0] + t[0];
-        for (int j = 1; j < 4; j++) {
-            c = (unsigned __int128)q * p256_order[j] + t[j] + (uint64_t)(c >> 64);
-            t[j - 1] = (uint64_t)c;
-        }
-        c = (unsigned __int128)t[4] + (uint64_t)(c >> 64);
-        t[3] = (uint64_t)c;
-        t[4] = t[5] + (uint64_t)(c >> 64);
+        const fe64_word q = t0 * ORDER_FACTOR;
+        const fe64_word l0 = fe64_mul_word(q, order_modulus.words[0], &h0);
+        const fe64_word l1 = fe64_mul_word(q, order_modulus.words[1], &h1);
+        const fe64_word l2 = fe64_mul_word(q, order_modulus.words[2], &h2);
+        const fe64_word l3 = fe64_mul_word(q, order_modulus.words[3], &h3);
+        carry = 0;
+        h0 = fe64_add_word(&carry, h0, l1);
+        h1 = fe64_add_word(&carry, h1, l2);
+        h2 = fe64_add_word(&carry, h2, l3);
+        h3 = fe64_add_word(&carry, h3, 0);
+        carry = 0;
+        (void)fe64_add_word(&carry, t0, l0); /* zero, and its carry */
+        t0 = fe64_add_word(&carry, t1, h0);
+        t1 = fe64_add_word(&carry, t2, h1);
+        t2 = fe64_add_word(&carry, t3, h2);
+        t3 = fe64_add_word(&carry, h3, 0);
     }
-    uint64_t less[4], borrow = 0;
-    for (int j = 0; j < 4; j++) {
-        unsigned __int128 d = (unsigned __int128)t[j] - p256_order[j] - borrow;
-        less[j] = (uint64_t)d;
-        borrow = (uint64_t)(d >> 64) & 1;
-    }
-    const uint64_t keep = 0 - (uint64_t)(t[4] < borrow);
-    for (int j = 0; j < 4; j++) {
-        out[j] = less[j] ^ ((less[j] ^ t[j]) & keep);
-    }
+    carry = 0;
+    t0 = fe64_add_word(&carry, t0, t[4]);
+    t1 = fe64_add_word(&carry, t1, t[5]);
+    t2 = fe64_add_word(&carry, t2, t[6]);
+    t3 = fe64_add_word(&carry, t3, t[7]);
+    fe64_carry below = 0;
+    const fe64_word s0 = fe64_sub_word(&below, t0, order_modulus.words[0]);
+    const fe64_word s1 = fe64_sub_word(&below, t1, order_modulus.words[1]);
+    const fe64_word s2 = fe64_sub_word(&below, t2, order_modulus.words[2]);
+    const fe64_word s3 = fe64_sub_word(&below, t3, order_modulus.words[3]);
+    (void)fe64_sub_word(&below, carry, 0);
+    const fe64_word keep = 0 - (fe64_word)below;
+    out[0] = s0 ^ ((s0 ^ t0) & keep);
+    out[1] = s1 ^ ((s1 ^ t1) & keep);
+    out[2] = s2 ^ ((s2 ^ t2) & keep);
+    out[3] = s3 ^ ((s3 ^ t3) & keep);
 }
 
 bool p256_scalar_load(uint64_t out[4], const uint8_t bytes[32])
