@@ -3,6 +3,7 @@
 #include "admin/admin.h"
 #include "app/listeners.h"
 #include "app/metrics_page.h"
+#include "app/notify.h"
 #include "app/privileges.h"
 #include "base/clock.h"
 #include "base/rcu.h"
@@ -39,6 +40,14 @@ static void print_errors(const struct config_errors *errors)
 {
     for (size_t i = 0; i < errors->count; i++) {
         fprintf(stderr, "%s\n", errors->list[i].text);
+    }
+}
+
+/* systemd not hearing us is worth a line, and no more. */
+static void notified(struct gate_process *gate, enum status status)
+{
+    if (status != STATUS_OK) {
+        log_message(gate->log, LOG_WARN, "notify", "NOTIFY_SOCKET cannot be told how we are");
     }
 }
 
@@ -342,6 +351,7 @@ enum status gate_process_start(struct gate_process *gate, const struct gate_opti
     }
     set_readiness(gate, ADMIN_READY);
     log_start(gate);
+    notified(gate, notify_send("READY=1"));
     return STATUS_OK;
 }
 
@@ -477,6 +487,7 @@ static bool all_done(const struct gate_process *gate, bool *failed)
 static void drain(struct gate_process *gate)
 {
     set_readiness(gate, ADMIN_DRAINING);
+    notified(gate, notify_send("STOPPING=1"));
     log_message(gate->log, LOG_INFO, "stop", "draining for at most %u ms",
                 gate->generation->config->timeouts.drain_ms);
     for (uint32_t i = 0; i < gate->workers_started; i++) {
@@ -502,7 +513,9 @@ int gate_process_serve(struct gate_process *gate)
                 reload(gate, true);
             }
         } else if (signal_number == SIGHUP && !draining) {
+            notified(gate, notify_reloading());
             reload(gate, false);
+            notified(gate, notify_send("READY=1"));
         } else if ((signal_number == SIGTERM || signal_number == SIGINT) && !draining) {
             draining = true;
             drain(gate);
