@@ -24,6 +24,7 @@ help:
 	@echo 'make bench      the benchmarks, short;  make bench-full: long'
 	@echo 'make soak       the long versions: 10^7 verdicts, 10 minutes of mixed load, 10,000 idle connections'
 	@echo 'make coverage   branch coverage of the parsers and the decision'
+	@echo 'make mutants    deliberate breakages, each of which the suite must catch'
 	@echo 'make install    to PREFIX (/usr/local)'
 
 build:
@@ -78,6 +79,10 @@ coverage:
 SOAK_SECONDS ?= 600
 soak: test-build
 	@tests/soak/run $(BUILD) $(SOAK_SECONDS)
+
+mutants:
+	@scripts/install-packages build demo test
+	@CMAKE_FLAGS="$(CMAKE_FLAGS)" $(PYTHON) tests/mutants/run.py --build build-mutants
 
 install: build
 	@cmake --install $(BUILD) --prefix $(PREFIX)

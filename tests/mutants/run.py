@@ -1,0 +1,219 @@
+#!/usr/bin/python3
+"""Deliberate breakages, each of which the suite must catch. The sources are copied, each breakage is made in the copy by an
+exact edit (a text that is not there exactly once is an error: the table has to follow the code), the one program that should
+notice is built and the named tests are run. A breakage that they survive is a failure, and so is a test that fails without
+any. Prints a line for each, then `N passed, N failed`; passed is caught.
+
+    usage: run.py [--build DIR] [--only NAME]
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Mutant:
+    """`edits`: (file, the text that is there, what it becomes). `program` and `tests`: a Criterion program and the patterns
+    of its tests, or "e2e" and what pytest selects by."""
+
+    def __init__(self, name, edits, program, *tests):
+        self.name, self.edits, self.program, self.tests = name, edits, program, tests
+
+
+MUTANTS = [
+    # a check skipped
+    Mutant("the token's binding to the proof's key is not compared",
+           [("src/auth/worker.c", "memcmp(token->jkt, work->key->thumbprint, sizeof(token->jkt)) != 0",
+             "memcmp(token->jkt, work->key->thumbprint, 0) != 0")], "unit_auth", "attacks/two_keys_one_jti_and_wrong_keys"),
+    Mutant("the certificate a token is bound to is not compared",
+           [("src/auth/worker.c", "memcmp(token->x5t, request->certificate_sha256, sizeof(token->x5t)) != 0", "false")],
+           "unit_auth", "attacks/certificate_bound_tokens"),
+    Mutant("a DPoP-bound token passes as Bearer",
+           [("src/auth/worker.c", "        if (token->has_jkt) {\n            return auth_deny(check, AUTH_DENIAL_TOKEN_BOUND_AS_BEARER",
+             "        if (false) {\n            return auth_deny(check, AUTH_DENIAL_TOKEN_BOUND_AS_BEARER")],
+           "unit_auth", "attacks/certificate_bound_tokens", "attacks/schemes"),
+    Mutant("ath has to be there but may be anything",
+           [("src/auth/proof.c", "if (ath == NULL || !span_equal(ath->text, span_make(expected, sizeof(expected)))) {",
+             "if (ath == NULL) {")], "unit_auth", "attacks/proof_members_missing_or_ill_typed"),
+    Mutant("a certificate that expired meanwhile passes",
+           [("src/auth/worker.c", "if (request->certificate_not_after_s < now->wall_s) {", "if (false) {")],
+           "unit_auth", "attacks/a_failed_check_burns_no_jti"),
+    Mutant("extended key usage is not asked for",
+           [("src/tls/chain.c", "if (!X509_VERIFY_PARAM_set_purpose(param, trust->purpose)) {",
+             "if (trust->purpose < 0) {")], "unit_tls", "tls/refuses_a_certificate_for_servers_only"),
+    # a comparison loosened
+    Mutant("htm is compared without case",
+           [("src/auth/proof.c", "if (htm == NULL || !span_equal(htm->text, method)) {",
+             "if (htm == NULL || !span_equal_ignore_case(htm->text, method)) {")],
+           "unit_auth", "attacks/proof_members_missing_or_ill_typed"),
+    Mutant("htu is compared without its path",
+           [("src/auth/proof.c", "!span_equal(uri.path, request->path)) {", "uri.path.size == 0) {")],
+           "unit_auth", "attacks/htu_confusions"),
+    Mutant("a host that begins like the server name passes",
+           [("src/proxy/origin.c", "span_equal_ignore_case(host_of(authority), server_name)",
+             "span_equal_ignore_case(span_first(host_of(authority), 1), span_first(server_name, 1))")],
+           "unit_proxy", "origin/*"),
+    Mutant("a dot segment may hide behind an escape",
+           [("src/base/uri.c", "        if (is_dots(out, start, at)) {\n            return true;\n        }\n", "")],
+           "unit_base", "uri/normalises_or_refuses_absolute_uris"),
+    # a limit or an edge off by one
+    Mutant("iat may be a second further ahead",
+           [("src/auth/proof.c", "iat->integer > newest) {", "iat->integer > newest + 1) {")], "unit_auth", "attacks/iat_edges"),
+    Mutant("a token is good in the second of its exp",
+           [("src/auth/token.c", "if (now_s >= expires_s) {", "if (now_s > expires_s) {")],
+           "unit_auth", "attacks/tokens", "attacks/a_cache_hit_after_exp"),
+    Mutant("one header more than the limit",
+           [("src/http/http1_request.c", "if (parser->scan->lines - 1 > headers_max) {",
+             "if (parser->scan->lines - 2 > headers_max) {")], "unit_http", "http1_request/*"),
+    Mutant("17 digits of a chunk size", [("src/http/http1_body.c", "SIZE_DIGITS_MAX = 16", "SIZE_DIGITS_MAX = 17")],
+           "unit_http", "http1_body/*"),
+    # a time that ends too early, an order turned round, a default that lets through
+    Mutant("a proof is forgotten before it can no longer be accepted",
+           [("src/auth/proof.c", "(reach_s > own_s ? reach_s : own_s) + 1 - now->wall_s",
+             "(reach_s > own_s ? reach_s : own_s) - worker->settings->clock_skew_s - now->wall_s")],
+           "unit_auth", "attacks/replays", "attacks/replay_memory_outlasts_acceptance"),
+    Mutant("the proof is remembered before its signature is verified",
+           [("src/auth/worker.c", "        status = check_binding(worker, request, check, work);\n    }\n    return status;\n",
+             "        status = check_binding(worker, request, check, work);\n    }\n"
+             "    if (status == STATUS_OK && work->key != NULL) {\n"
+             "        status = replay_insert(worker->shared->replay, work->replay_key,\n"
+             "                               now->boot_ns / (uint64_t)SECOND_NS, work->replay_expires_boot_s);\n"
+             "        if (status != STATUS_OK) {\n            return deny_unremembered(check, status);\n        }\n    }\n"
+             "    return status;\n"),
+            ("src/auth/worker.c", "/* Proof and token of a request whose framing is in order",
+             "static enum status deny_unremembered(struct auth_check *check, enum status status);\n\n"
+             "/* Proof and token of a request whose framing is in order"),
+            ("src/auth/worker.c", "        enum status status = replay_insert(replay, work->replay_key, now_boot_s,\n"
+             "                                           work->replay_expires_boot_s);\n",
+             "        enum status status = STATUS_OK;\n")],
+           "unit_auth", "attacks/ecdsa_signatures", "attacks/two_keys_one_jti_and_wrong_keys"),
+    Mutant("a job nobody verified counts as verified",
+           [("src/crypto/batch.c", "jobs[i].status = STATUS_FAILED;", "jobs[i].status = STATUS_OK;")],
+           "unit_crypto", "batch/what_is_no_job_fails"),
+    # framing and the trust boundary
+    Mutant("Content-Length beside Transfer-Encoding passes",
+           [("src/http/http1_head.c", "if (length && coding) {", "if (false) {")],
+           "unit_http", "http1_request/every_listed_trick_gets_its_answer_at_every_split"),
+    Mutant("any byte will do where a CRLF belongs",
+           [("src/http/http1_body.c", "    return byte == wanted ? STATUS_OK : STATUS_MALFORMED;",
+             "    return byte == wanted || byte != 0 ? STATUS_OK : STATUS_MALFORMED;")], "unit_http", "http1_body/*"),
+    Mutant("a forged copy of our header is passed on",
+           [("src/http/fields.c", "set |= 1u << HTTP_FIELD_OURS | 1u << HTTP_FIELD_DISGUISED;",
+             "set |= 1u << HTTP_FIELD_DISGUISED;")], "unit_http", "fields/requests_lose_what_is_not_for_the_service"),
+    Mutant("'_' for '-' is not seen through",
+           [("src/http/fields.c", "scan_is_plain(name.data[i]) ? name.data[i] : '-'", "name.data[i]")],
+           "unit_http", "fields/any_sign_for_the_dash_is_seen_through"),
+    Mutant("a service's connection with bytes left over is used again",
+           [("src/proxy/upstream.c", "upstream->poisoned = upstream->poisoned || bytes.size > 0;", "")],
+           "e2e", "test_leftover_bytes_poison_the_connection or test_a_body_behind_204"),
+]
+
+
+def copy_tree(to):
+    """What git tracks, so that no build and no crash of a fuzzer comes along. Times are kept: a second run builds little."""
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+                            capture_output=True, check=True).stdout
+    kept = set()
+    for name in filter(None, listed.decode().split("\0")):
+        source, target = ROOT / name, to / name
+        if not source.is_file():
+            continue
+        kept.add(target)
+        if target.exists() and target.read_bytes() == source.read_bytes():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+    for old in [path for path in to.rglob("*") if path.is_file() and path not in kept]:
+        old.unlink()
+
+
+def build(folder, program, log):
+    target = ["popgate"] if program == "e2e" else [program]
+    with log.open("ab") as out:
+        return subprocess.run(["ninja", "-C", folder, "-j", str(os.cpu_count()), *target], stdout=out,
+                              stderr=subprocess.STDOUT).returncode == 0
+
+
+def caught(tree, folder, mutant, log):
+    """True if one of the tests fails; every test has to exist."""
+    if mutant.program == "e2e":
+        commands = [[sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(tree / "tests" / "e2e"),
+                     "-k", f"({mutant.tests[0]}) and epoll"]]
+    else:
+        commands = [[str(folder / "tests" / mutant.program), "--filter", test, "--jobs", "2", "--timeout", "60"]
+                    for test in mutant.tests]
+    environment = dict(os.environ, POPGATE=str(folder / "popgate"), PYTHONDONTWRITEBYTECODE="1")
+    for command in commands:
+        run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=180, env=environment, cwd=tree)
+        with log.open("ab") as out:
+            out.write(run.stdout[-4000:] + run.stderr[-4000:])
+        if b"Tested: 0 " in run.stderr or run.returncode == 5:
+            raise LookupError(f"no test is called {command[-1]}")
+        if run.returncode != 0:
+            return True
+    return False
+
+
+def break_one(tree, folder, mutant, log):
+    """What became of it, and whether that is as it should be."""
+    originals = {}
+    try:
+        for name, old, new in mutant.edits:
+            path = tree / name
+            text = path.read_text()
+            originals.setdefault(path, text)
+            if text.count(old) != 1:
+                return f"the text is there {text.count(old)} times in {name}: {old[:60]!r}", False
+            path.write_text(text.replace(old, new))
+        if not build(folder, mutant.program, log):
+            return f"does not compile, see {log}", False
+        return ("caught", True) if caught(tree, folder, mutant, log) else ("SURVIVED", False)
+    except (LookupError, subprocess.TimeoutExpired) as error:
+        return str(error), False
+    finally:
+        for path, text in originals.items():
+            path.write_text(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build-mutants")
+    parser.add_argument("--only", help="those whose name contains this")
+    options = parser.parse_args()
+    scratch = options.build.resolve()
+    tree, folder, log = scratch / "tree", scratch / "build", scratch / "log"
+    scratch.mkdir(parents=True, exist_ok=True)
+    log.write_bytes(b"")
+    copy_tree(tree)
+    with log.open("ab") as out:
+        subprocess.run(["cmake", "-G", "Ninja", "-S", tree, "-B", folder, "-DPOPGATE_BENCH=OFF", "-DCMAKE_BUILD_TYPE=Debug",
+                        "-DCMAKE_C_FLAGS_DEBUG=-O1 -g0 -Wno-error", "-DCMAKE_CXX_FLAGS_DEBUG=-O1 -g0",
+                        *os.environ.get("CMAKE_FLAGS", "").split()], check=True, stdout=out, stderr=subprocess.STDOUT)
+    chosen = [m for m in MUTANTS if not options.only or options.only in m.name]
+    passed = failed = 0
+    for program in sorted({m.program for m in chosen}):
+        if not build(folder, program, log):
+            print(f"{program} does not build, see {log}")
+            print(f"{passed} passed, {len(chosen)} failed")
+            return 1
+        for mutant in [m for m in chosen if m.program == program]:
+            if caught(tree, folder, mutant, log):
+                print(f"{mutant.tests}: fails without any breakage, see {log}")
+                failed += 1
+    for mutant in chosen if not failed else []:
+        begun = time.monotonic()
+        said, good = break_one(tree, folder, mutant, log)
+        passed, failed = passed + good, failed + (not good)
+        print(f"{said:10} {mutant.name}  ({mutant.program}: {', '.join(mutant.tests)}; {time.monotonic() - begun:.1f} s)", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return 0 if passed and not failed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
