@@ -74,6 +74,7 @@ coverage:
 	@$(PYTHON) tests/run.py --build build-coverage --suite unit --suite fuzz-corpus
 	@gcovr -r . build-coverage --branches --exclude-throw-branches \
 	    --filter src/http --filter src/jose --filter src/auth --filter src/replay --filter src/base/uri
+	@echo 'Every branch that no test takes, with its reason: $(wildcard tests/unit/*/branches_not_taken.md)'
 
 # Hours are not needed: about half of one. SOAK_SECONDS is the mixed load's part.
 SOAK_SECONDS ?= 600
