@@ -23,6 +23,7 @@ help:
 	@echo 'make fuzz       every fuzz target for FUZZ_SECONDS in all (default 60)'
 	@echo 'make bench      the benchmarks, short;  make bench-full: long'
 	@echo 'make soak       the long versions: 10^7 verdicts, 10 minutes of mixed load, 10,000 idle connections'
+	@echo 'make perf       a profile as one HTML page;  make perf-check: instructions a request against the merge base'
 	@echo 'make coverage   branch coverage of the parsers and the decision'
 	@echo 'make mutants    deliberate breakages, each of which the suite must catch'
 	@echo 'make install    to PREFIX (/usr/local)'
@@ -66,6 +67,19 @@ bench bench-full:
 	@$(call CONFIGURE,build-bench,-DCMAKE_BUILD_TYPE=Release -DPOPGATE_TESTS=OFF -DPOPGATE_BENCH=ON)
 	@ninja -C build-bench -j $(JOBS) > build-bench/ninja.log 2>&1 || { tail -60 build-bench/ninja.log; exit 1; }
 	@bench/run build-bench $(if $(filter bench-full,$@),full,short)
+
+# Where the time goes: flame graphs and one HTML page in build-perf/report. Frame pointers, so that stacks are whole.
+perf:
+	@scripts/install-packages build bench
+	@$(call CONFIGURE,build-perf,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS=-fno-omit-frame-pointer \
+	    -DCMAKE_CXX_FLAGS=-fno-omit-frame-pointer -DPOPGATE_TESTS=OFF -DPOPGATE_BENCH=ON)
+	@ninja -C build-perf -j $(JOBS) > build-perf/ninja.log 2>&1 || { tail -60 build-perf/ninja.log; exit 1; }
+	@$(PYTHON) perf/profile.py --build build-perf
+
+# Instructions a request against the merge base, at most 3 % more (PERF_FLAGS="--base REVISION").
+perf-check:
+	@scripts/install-packages build bench
+	@CMAKE_FLAGS="$(CMAKE_FLAGS)" $(PYTHON) perf/check.py $(PERF_FLAGS)
 
 coverage:
 	@scripts/install-packages build demo test coverage

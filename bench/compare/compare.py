@@ -7,6 +7,7 @@ the last answer. The proxy has a core of its own; the generator and the upstream
 
   compare.py --build BUILD [--form short|full] [--json FILE] [--only NAME ...] [--what NAME ...]
              [--extra NAME=POPGATE_BINARY ...]     other builds of popgate, in the same rounds
+             [--variant NAME=JSON ...]             popgate with other settings, e.g. 'epoll={"io_backend": "epoll"}'
 """
 
 import argparse
@@ -211,6 +212,11 @@ def make_proxies(setup, build, arguments):
     for extra in arguments.extra:
         name, _, binary = extra.partition("=")
         proxies.append(Popgate(setup, name, "enforce", binary=pathlib.Path(binary).resolve()))
+    for variant in arguments.variant:
+        name, _, changes = variant.partition("=")
+        changes = json.loads(changes)
+        mode = changes.get("dpop", {}).get("mode", "enforce")
+        proxies.append(Popgate(setup, name, mode, changes=changes))
     peers = (("haproxy", Haproxy, "haproxy"), ("nginx", Nginx, "nginx"), ("apache mod_oauth2", ModOauth2, "apache2"))
     for name, kind, program in peers:
         if shutil.which(program) or pathlib.Path("/usr/sbin", program).exists():
@@ -264,6 +270,7 @@ def main():
     parser.add_argument("--what", action="append", default=[],
                         help="cpu, one, latency, handshakes, bodies, memory, allocations (all)")
     parser.add_argument("--extra", action="append", default=[], metavar="NAME=BINARY")
+    parser.add_argument("--variant", action="append", default=[], metavar="NAME=JSON")
     arguments = parser.parse_args()
     arguments.what = arguments.what or ["cpu", "one", "latency", "handshakes", "bodies", "memory", "allocations"]
     form = dict(FORMS[arguments.form])
