@@ -10,8 +10,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const uint8_t key[NONCE_KEY_BYTES] = {7};
-    struct nonce_issuer *issuer = nonce_issuer_new(key, NONCE_SHARED);
+    /* A key of this run: libFuzzer learns minted nonces from the comparison below. */
+    struct nonce_issuer *issuer = nonce_issuer_new(NULL, NONCE_SHARED);
     if (issuer == NULL) {
         return 0;
     }
