@@ -32,6 +32,7 @@ struct client {
     enum client_state state;
     bool closing; /* io_close was called */
     bool keep_alive, ended;
+    bool private; /* came by a private listener */
     struct http1_scan scan;
     size_t size; /* bytes in `in` */
     uint8_t in[ADMIN_HEAD_BYTES_MAX];
@@ -40,6 +41,7 @@ struct client {
 
 struct listener {
     struct io_listener io;
+    bool private;
     struct admin *admin;
 };
 
@@ -162,6 +164,7 @@ static void answer(struct client *client, size_t head_size)
         .collect = admin->options.collect,
         .context = admin->options.context,
         .page = admin->page,
+        .private_page = client->private ? admin->options.private_page : NULL,
     };
     struct http1_writer writer;
     count(&admin->requests);
@@ -277,7 +280,8 @@ static const struct io_socket_events client_events = {
 
 static void accepted(struct io_listener *io_listener, struct io_accepted connection)
 {
-    struct admin *admin = ((struct listener *)(void *)io_listener)->admin;
+    const struct listener *listener = (const struct listener *)(void *)io_listener;
+    struct admin *admin = listener->admin;
     struct client *client = admin->clients < 2 * ADMIN_CLIENTS_MAX ? calloc(1, sizeof *client)
                                                                    : NULL;
     if (client == NULL) {
@@ -285,6 +289,7 @@ static void accepted(struct io_listener *io_listener, struct io_accepted connect
         return;
     }
     client->admin = admin;
+    client->private = listener->private;
     client->timer.fired = timer_fired;
     if (io_socket_open(admin->io, &client->socket, &client_events, connection.descriptor) !=
         STATUS_OK) {
@@ -321,6 +326,7 @@ static bool open_listeners(struct admin *admin)
     for (size_t i = 0; i < admin->options.listeners_count; i++) {
         struct listener *listener = &admin->listeners[i];
         *listener = (struct listener){.io = {.accepted = accepted, .closed = listener_closed},
+                                      .private = i >= admin->options.private_from,
                                       .admin = admin};
         if (io_listen(admin->io, &listener->io, admin->options.listeners[i]) != STATUS_OK) {
             (void)snprintf(admin->error, sizeof admin->error, "cannot listen: %m");

@@ -6,7 +6,9 @@
 
 #include "admin/metrics_text.h"
 #include "base/log.h"
+#include "base/span.h"
 #include "base/status.h"
+#include "http/http1.h"
 
 #define ADMIN_LISTENERS_MAX  4
 #define ADMIN_CLIENTS_MAX    64
@@ -20,6 +22,12 @@ enum admin_state {
     ADMIN_DRAINING, /* /readyz: 503 */
 };
 
+/* A request on a private listener for none of the pages that all listeners have. */
+struct admin_private {
+    struct span path, query;
+    bool changes; /* PUT or POST; else GET or HEAD */
+};
+
 struct admin_options {
     int listeners[ADMIN_LISTENERS_MAX]; /* bound, listening, non-blocking (taken) */
     size_t listeners_count;
@@ -28,6 +36,12 @@ struct admin_options {
      * the admin thread. */
     void (*collect)(void *context, struct metrics_text *page);
     void *context;
+    /* Listeners from this one on are private: they have these pages too. Writes the body, and
+     * returns the status; 0: no such page; 405: this page is only for reading. Runs on the admin
+     * thread. */
+    size_t private_from; /* 0 and private_page NULL: none is */
+    uint16_t (*private_page)(void *context, const struct admin_private *asked,
+                             struct http1_writer *out, const char **content_type);
     /* 0: the defaults of admin.c */
     uint32_t head_ms, idle_ms, send_ms;
 };

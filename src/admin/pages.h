@@ -9,7 +9,10 @@ struct admin_pages {
     enum admin_state state;
     void (*collect)(void *context, struct metrics_text *page);
     void *context;
-    char *page; /* ADMIN_PAGE_BYTES_MAX bytes to write metrics into */
+    char *page; /* ADMIN_PAGE_BYTES_MAX bytes to write a page into */
+    /* On a private listener; else NULL. */
+    uint16_t (*private_page)(void *context, const struct admin_private *asked,
+                             struct http1_writer *out, const char **content_type);
 };
 
 /* Writes the whole answer. `*keep_alive` says on entry what the client and we would like, on return

@@ -175,8 +175,7 @@ const struct config_key config_keys[] = {
     {"admin", CONFIG_SECTION, .help = "For kubelet, Prometheus and you."},
     {"admin.listen", CONFIG_CUSTOM, .read = config_read_admin_listen, .value = "127.0.0.1:9901",
      .want = "127.0.0.1:9901, or \"\" for none", .help = "/livez /readyz /metrics; \"\": none."},
-    {"admin.socket", CONFIG_STRING, AT(admin_socket), .maximum = 107, .value = "", .later = true,
-     .want = "an absolute path",
+    {"admin.socket", CONFIG_STRING, AT(admin_socket), .maximum = 107, .value = "", .want = "a path",
      .help = "A Unix socket: the same, and /identities, /config, the log level."},
 
     {"log", CONFIG_SECTION, .help = "To standard output."},

@@ -1,6 +1,7 @@
 #include "app/gate_process.h"
 
 #include "admin/admin.h"
+#include "app/admin_pages.h"
 #include "app/listeners.h"
 #include "app/metrics_page.h"
 #include "app/notify.h"
@@ -223,17 +224,30 @@ static enum status bind_listeners(struct gate_process *gate)
 /* Before the workers, so that /livez answers and /readyz says no while they start. */
 static enum status start_admin(struct gate_process *gate)
 {
-    if (gate->admin_listener < 0) {
-        return STATUS_OK;
-    }
     struct admin_options options = {
-        .listeners = {gate->admin_listener},
-        .listeners_count = 1,
         .log = gate->log,
         .collect = metrics_page_collect,
         .context = gate,
+        .private_page = admin_pages_answer,
     };
     char error[256];
+    if (gate->admin_listener >= 0) {
+        options.listeners[options.listeners_count++] = gate->admin_listener;
+    }
+    options.private_from = options.listeners_count;
+    const char *path = gate->generation->config->admin_socket;
+    if (path[0] != '\0') {
+        /* As the user that the process is by now, who is the one that may use it. */
+        int descriptor = listener_open_unix(path, error, sizeof error);
+        if (descriptor < 0) {
+            return say(error);
+        }
+        gate->admin_socket_made = true;
+        options.listeners[options.listeners_count++] = descriptor;
+    }
+    if (options.listeners_count == 0) {
+        return STATUS_OK;
+    }
     gate->admin_listener = -1;
     return admin_new(&options, &gate->admin, error, sizeof error) == STATUS_OK ? STATUS_OK
                                                                                : say(error);
@@ -253,6 +267,7 @@ static void show_generation(struct gate_process *gate)
     atomic_store(&gate->certificate_expiry_s, tls_context_certificate_expiry(tls));
     atomic_store(&gate->client_ca_expiry_s, tls_context_client_ca_expiry(tls));
     atomic_store(&gate->config_generation, gate->generation->number);
+    admin_pages_show(gate);
 }
 
 static enum status wait_for_start(struct gate_process *gate)
@@ -280,6 +295,7 @@ static enum status start_workers(struct gate_process *gate)
         worker->index = i;
         worker->io_backend = gate->generation->config->io_backend;
         worker->log = gate->log;
+        worker->keep_identities = gate->generation->config->admin_socket[0] != '\0';
         worker->auth_shared = &gate->auth_shared;
         worker->watcher = pthread_self();
         if (worker_start(worker, gate->generation) != STATUS_OK) {
@@ -320,6 +336,7 @@ static void log_start(const struct gate_process *gate)
 enum status gate_process_start(struct gate_process *gate, const struct gate_options *options)
 {
     memset(gate, 0, sizeof *gate);
+    pthread_mutex_init(&gate->shown_lock, NULL);
     gate->options = options;
     gate->admin_listener = -1;
     if (load_first_generation(gate) != STATUS_OK || check_start(gate) != STATUS_OK) {
@@ -413,6 +430,7 @@ static void switch_to(struct gate_process *gate, struct generation *next)
         worker_configure(&gate->workers[i], next);
     }
     struct generation *before = gate->generation;
+    enum log_level level_before = before->config->log_level;
     gate->generation = next;
     if (wait_for_workers(gate, next->number)) {
         generation_free(before);
@@ -427,7 +445,9 @@ static void switch_to(struct gate_process *gate, struct generation *next)
                     "proofs are good for longer than they were remembered: older ones are "
                     "challenged with use_dpop_nonce");
     }
-    log_set_level(gate->log, next->config->log_level);
+    if (next->config->log_level != level_before) {
+        log_set_level(gate->log, next->config->log_level); /* else what admin.socket set stays */
+    }
     show_generation(gate);
 }
 
@@ -543,6 +563,12 @@ static void stop_started_workers(struct gate_process *gate)
 void gate_process_free(struct gate_process *gate)
 {
     admin_free(gate->admin); /* it reads what the rest is made of */
+    if (gate->admin_socket_made) {
+        (void)unlink(gate->generation->config->admin_socket);
+    }
+    free(gate->shown_config);
+    free(gate->shown_secret);
+    pthread_mutex_destroy(&gate->shown_lock);
     if (gate->admin_listener >= 0) {
         close(gate->admin_listener);
     }

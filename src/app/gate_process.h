@@ -26,8 +26,11 @@ struct gate_process {
     uint32_t workers_count;   /* with listeners and a lock */
     uint32_t workers_started; /* with a thread */
 
-    struct admin *admin;                /* NULL: admin.listen is "" */
+    struct admin *admin;                /* NULL: admin.listen and admin.socket are "" */
     int admin_listener;                 /* bound, until admin takes it; else -1 */
+    bool admin_socket_made;             /* the file is ours to remove */
+    pthread_mutex_t shown_lock;         /* of the two below: app/admin_pages.h */
+    char *shown_config, *shown_secret;  /* owned, or NULL */
     _Atomic uint64_t config_generation; /* what metrics show */
     _Atomic int64_t certificate_expiry_s, client_ca_expiry_s;
     _Atomic uint64_t reloads_ok, reloads_failed;

@@ -9,4 +9,8 @@
  * close-on-exec. */
 int listener_open(const struct config_address *address, char *error, size_t error_size);
 
+/* The same for a Unix socket that only this user may speak to (mode 0600). A file that a process
+ * left which is gone is replaced; one that somebody listens on, or that is no socket, is not. */
+int listener_open_unix(const char *path, char *error, size_t error_size);
+
 #endif

@@ -77,6 +77,7 @@ static bool start(struct worker *worker, const struct generation *generation)
         .auth_shared = worker->auth_shared,
         .settings = &generation->proxy,
         .tls = generation->tls,
+        .keep_identities = worker->keep_identities,
     };
     worker->proxy = proxy_new(&options);
     if (worker->proxy == NULL) {

@@ -22,6 +22,7 @@ struct worker {
     uint32_t index;
     enum io_backend io_backend;
     struct log *log;
+    bool keep_identities;
     struct auth_shared *auth_shared;
     int listeners[CONFIG_LISTENERS_MAX]; /* taken by the worker */
     size_t listeners_count;

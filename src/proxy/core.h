@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "http/message.h"
+#include "proxy/identities.h"
 #include "proxy/limits.h"
 #include "proxy/proxy.h"
 
@@ -33,6 +34,7 @@ struct proxy {
     const struct proxy_settings *settings;
     struct tls_context *tls;
     struct auth_worker *auth;
+    struct identities *identities; /* NULL: nobody asks */
 
     struct chunk_pool chunks;
     struct slab downstreams, exchanges, upstreams, inputs, h2s, h2_requests;

@@ -43,6 +43,22 @@ void exchange_free_finished(struct proxy *proxy)
 
 /* ---- the end: counted, logged, everything given back, before the owner hears of it ---- */
 
+static void note_identity(const struct exchange *exchange)
+{
+    struct proxy *proxy = exchange->proxy;
+    if (proxy->identities == NULL || exchange->peer == NULL) {
+        return;
+    }
+    struct identity_names names = {.spiffe_id = exchange->peer->spiffe_id};
+    if (exchange->submitted && exchange->check.outcome == AUTH_ALLOWED) {
+        const struct auth_identity *identity = &exchange->check.identity;
+        names.issuer = identity->issuer;
+        names.subject = identity->subject;
+        names.client_id = identity->client_id;
+    }
+    identities_note(proxy->identities, &names, exchange->outcome, io_now(proxy->io)->wall_s);
+}
+
 static void finish(struct exchange *exchange, enum proxy_outcome outcome)
 {
     struct proxy *proxy = exchange->proxy;
@@ -56,6 +72,7 @@ static void finish(struct exchange *exchange, enum proxy_outcome outcome)
     histogram_record(&proxy->metrics.request_duration,
                      io_now(proxy->io)->boot_ns - exchange->started_ns);
     access_log_write(exchange);
+    note_identity(exchange);
     upstream_wait_remove(exchange);
     if (exchange->submitted) {
         if (exchange->deciding) {

@@ -74,7 +74,13 @@ struct proxy *proxy_new(const struct proxy_options *options)
             proxy; /* trace ids need to differ, not to be secret */
     }
     proxy->auth = auth_worker_new(options->auth_shared, options->settings->auth);
-    if (proxy->auth == NULL || !size_head_text(proxy, options->settings)) {
+    bool kept = true;
+    if (options->keep_identities) {
+        proxy->identities = identities_new();
+        kept = proxy->identities != NULL;
+    }
+    if (proxy->auth == NULL || !kept || !size_head_text(proxy, options->settings)) {
+        identities_free(proxy->identities);
         auth_worker_free(proxy->auth);
         free(proxy->head_text);
         free(proxy);
@@ -92,6 +98,7 @@ void proxy_free(struct proxy *proxy)
     }
     assert(proxy->connections == NULL && proxy->upstreams_open == NULL);
     auth_worker_free(proxy->auth);
+    identities_free(proxy->identities);
     tls_context_release(proxy->tls);
     slab_cleanup(&proxy->downstreams);
     slab_cleanup(&proxy->exchanges);
@@ -107,6 +114,11 @@ void proxy_free(struct proxy *proxy)
 const struct proxy_metrics *proxy_metrics_of(const struct proxy *proxy)
 {
     return &proxy->metrics;
+}
+
+struct identities *proxy_identities(const struct proxy *proxy)
+{
+    return proxy->identities;
 }
 
 const struct auth_worker *proxy_auth_worker(const struct proxy *proxy)

@@ -18,6 +18,7 @@
 #include "proxy/settings.h"
 #include "tls/context.h"
 
+struct identities;
 struct proxy;
 
 struct proxy_options {
@@ -26,6 +27,7 @@ struct proxy_options {
     struct auth_shared *auth_shared;
     const struct proxy_settings *settings;
     struct tls_context *tls; /* acquired */
+    bool keep_identities;    /* proxy_identities */
 };
 
 /* Returns owned, NULL when memory fails. */
@@ -56,5 +58,7 @@ bool proxy_finished(const struct proxy *proxy);
 /* For the admin thread; valid as long as the proxy. */
 const struct proxy_metrics *proxy_metrics_of(const struct proxy *proxy);
 const struct auth_worker *proxy_auth_worker(const struct proxy *proxy);
+/* NULL unless options.keep_identities. */
+struct identities *proxy_identities(const struct proxy *proxy);
 
 #endif

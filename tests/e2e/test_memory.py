@@ -13,8 +13,17 @@ from harness.gate import SANITIZED
 
 KIB = 1024
 pytestmark = pytest.mark.skipif(SANITIZED, reason="sanitizers have memory of their own")
-IDLE = int(os.environ.get("POPGATE_IDLE_CONNECTIONS", "2000"))
 WARM = 300
+
+
+def idle_connections():
+    """As many as asked for, or as the gate has descriptors for: it keeps two a connection."""
+    wanted = int(os.environ.get("POPGATE_IDLE_CONNECTIONS", "2000"))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, (hard - 100) // 2 - WARM - 20)
+
+
+IDLE = idle_connections()
 
 
 def resident(gate):

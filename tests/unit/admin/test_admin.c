@@ -427,3 +427,63 @@ Test(admin, a_unix_socket_and_a_port_at_once, .fini = stop)
     contains(ask("GET /livez HTTP/1.1\r\n" CLOSING), "ok\n");
     unlink(address.sun_path);
 }
+
+/* ---- private listeners ---- */
+
+static uint16_t private_page(void *context, const struct admin_private *asked,
+                             struct http1_writer *out, const char **content_type)
+{
+    cr_assert_eq(context, &collected);
+    if (span_equal_string(asked->path, "/read-only")) {
+        *content_type = "application/json";
+        http1_write_string(out, "{}");
+        return asked->changes ? 405 : 200;
+    }
+    if (span_equal_string(asked->path, "/huge")) {
+        for (size_t i = 0; i <= ADMIN_PAGE_BYTES_MAX; i++) {
+            http1_write_string(out, "x");
+        }
+        return 200;
+    }
+    if (!span_equal_string(asked->path, "/set")) {
+        return 0;
+    }
+    http1_write_string(out, asked->changes ? "set to " : "is ");
+    http1_write(out, asked->query);
+    return 200;
+}
+
+static const char *ask_private(const char *request_line)
+{
+    char text[200];
+    int descriptor = dial();
+    snprintf(text, sizeof text, "%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+             request_line);
+    say(descriptor, text);
+    return hear_all(descriptor);
+}
+
+Test(admin, a_private_listener_has_pages_that_the_others_have_not)
+{
+    struct admin_options options = {.private_page = private_page, .private_from = 1};
+    options.listeners[options.listeners_count++] = listen_tcp();
+    uint16_t open_port = port;
+    start_with(options); /* its own is the second */
+    cr_expect_not_null(strstr(ask_private("GET /livez"), " 200 "));
+    cr_expect_not_null(strstr(ask_private("GET /metrics"), "popgate_things"));
+    cr_expect_not_null(strstr(ask_private("GET /set?now"), "\r\n\r\nis now"));
+    cr_expect_not_null(strstr(ask_private("PUT /set?now"), "\r\n\r\nset to now"));
+    cr_expect_not_null(strstr(ask_private("POST /set"), "\r\n\r\nset to "));
+    cr_expect_not_null(strstr(ask_private("DELETE /set"), " 405 "));
+    cr_expect_not_null(strstr(ask_private("GET /read-only"), "application/json"));
+    cr_expect_not_null(strstr(ask_private("PUT /read-only"), " 405 "));
+    cr_expect_not_null(strstr(ask_private("PUT /livez"), " 405 "));
+    cr_expect_not_null(strstr(ask_private("GET /huge"), " 500 "));
+    cr_expect_not_null(strstr(ask_private("GET /other"), " 404 "));
+    port = open_port;
+    cr_expect_not_null(strstr(ask_private("GET /livez"), " 200 "));
+    cr_expect_not_null(strstr(ask_private("GET /set"), " 404 "));
+    cr_expect_not_null(strstr(ask_private("PUT /set"), " 405 "));
+    cr_expect_not_null(strstr(ask_private("GET /read-only"), " 404 "));
+    stop();
+}

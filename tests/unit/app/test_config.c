@@ -653,7 +653,6 @@ Test(config, what_this_version_does_not_do_is_said)
 #define LATER "not supported by this version yet"
     wrong("replay: {redis: 'redis://127.0.0.1:6379'}\n",
           "f:2:17: replay.redis: " LATER "; remove the line");
-    wrong("admin: {socket: /run/x}\n", "f:2:17: admin.socket: " LATER "; remove the line");
     wrong("replay: {redis_failure: local}\n",
           "f:2:25: replay.redis_failure: means nothing without replay.redis; remove it");
     /* Their defaults may be written. */
