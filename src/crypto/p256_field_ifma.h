@@ -27,6 +27,20 @@
 #define FE8_MASK   ((UINT64_C(1) << 52) - 1)
 #define FE8_INLINE static inline __attribute__((always_inline))
 
+/* Products stand where they are used, next to each other: except under a sanitizer, which would
+ * instrument a hundred copies of each and keep the compiler busy for many minutes. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define FE8_PRODUCT static __attribute__((noinline, unused))
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+    __has_feature(undefined_behavior_sanitizer)
+#define FE8_PRODUCT static __attribute__((noinline, unused))
+#endif
+#endif
+#if !defined(FE8_PRODUCT)
+#define FE8_PRODUCT FE8_INLINE
+#endif
+
 struct fe8 {
     __m512i v[FE8_LIMBS];
 };
@@ -76,7 +90,7 @@ FE8_INLINE struct fe8 fe8_sub(const struct fe8 *a, const struct fe8 *b)
 
 /* a + k p, k a constant below 16: the limbs of p are k 2^96 - k in the lower two (k at limb 0, k
  * 2^44 at limb 1), nothing in limb 2. Wide. */
-FE8_INLINE struct fe8 fe8_add_p(const struct fe8 *a, uint64_t k)
+FE8_PRODUCT struct fe8 fe8_add_p(const struct fe8 *a, uint64_t k)
 {
     struct fe8 r;
     r.v[0] = _mm512_sub_epi64(a->v[0], fe8_set1(k));
@@ -88,7 +102,7 @@ FE8_INLINE struct fe8 fe8_add_p(const struct fe8 *a, uint64_t k)
 }
 
 /* k p - a, k a constant below 16. Wide. */
-FE8_INLINE struct fe8 fe8_p_minus(uint64_t k, const struct fe8 *a)
+FE8_PRODUCT struct fe8 fe8_p_minus(uint64_t k, const struct fe8 *a)
 {
     struct fe8 r;
     r.v[0] = _mm512_sub_epi64(fe8_set1(0 - k), a->v[0]);
@@ -101,7 +115,7 @@ FE8_INLINE struct fe8 fe8_p_minus(uint64_t k, const struct fe8 *a)
 
 /* Wide in, value 0 <= a < 16: carried. The shifts are arithmetic, for limbs may be negative; the
  * digits of a non-negative value come out all the same. */
-FE8_INLINE struct fe8 fe8_carry(const struct fe8 *a)
+FE8_PRODUCT struct fe8 fe8_carry(const struct fe8 *a)
 {
     struct fe8 r;
     r.v[0] = a->v[0];
@@ -129,7 +143,7 @@ FE8_INLINE struct fe8 fe8_digits(const struct fe8 *a)
  * 2^58 in size). So a - h 2^256 lies between 2^208 - 2^163 and 2^256 + 2^209 + 2^163; for h >= 0, a
  * - h p is larger by h (2^256 - p) < 16 * 2^224; for h = -1, where a < 2^209, it is a + p. Hence
  * the only multiple of p that comes out is p itself. */
-FE8_INLINE struct fe8 fe8_fold(const struct fe8 *a)
+FE8_PRODUCT struct fe8 fe8_fold(const struct fe8 *a)
 {
     const __m512i carry = _mm512_srai_epi64(a->v[3], 52);
     const __m512i top = _mm512_sub_epi64(_mm512_add_epi64(a->v[4], carry), fe8_set1(1));
@@ -225,20 +239,20 @@ FE8_INLINE struct fe8 fe8_finish(struct fe8_columns c, const struct fe8 *a, cons
 }
 
 /* a b. Carried in, wide out, limbs not negative. */
-FE8_INLINE struct fe8 fe8_mul(const struct fe8 *a, const struct fe8 *b)
+FE8_PRODUCT struct fe8 fe8_mul(const struct fe8 *a, const struct fe8 *b)
 {
     return fe8_finish(fe8_columns_zero(), a, b);
 }
 
 /* a b + c. a, b carried, c wide with limbs of at most 2^57 in size: wide. */
-FE8_INLINE struct fe8 fe8_mul_add(const struct fe8 *a, const struct fe8 *b, const struct fe8 *c)
+FE8_PRODUCT struct fe8 fe8_mul_add(const struct fe8 *a, const struct fe8 *b, const struct fe8 *c)
 {
     return fe8_finish(fe8_columns_from(c), a, b);
 }
 
 /* a b + c d, with one reduction: below A B / 16 + C D / 16 + 1. Carried in, wide out. */
-FE8_INLINE struct fe8 fe8_mul_mul(const struct fe8 *a, const struct fe8 *b, const struct fe8 *c,
-                                  const struct fe8 *d)
+FE8_PRODUCT struct fe8 fe8_mul_mul(const struct fe8 *a, const struct fe8 *b, const struct fe8 *c,
+                                   const struct fe8 *d)
 {
     struct fe8_columns t = fe8_columns_zero();
 #pragma GCC unroll 5
@@ -251,7 +265,7 @@ FE8_INLINE struct fe8 fe8_mul_mul(const struct fe8 *a, const struct fe8 *b, cons
 }
 
 /* a^2 + c: the mixed products once and doubled, before c and the squares are added. */
-FE8_INLINE struct fe8 fe8_square_columns(const struct fe8 *a, const struct fe8 *c)
+FE8_PRODUCT struct fe8 fe8_square_columns(const struct fe8 *a, const struct fe8 *c)
 {
     struct fe8_columns t = fe8_columns_zero();
 #pragma GCC unroll 4
@@ -297,7 +311,7 @@ FE8_INLINE struct fe8 fe8_square_add(const struct fe8 *a, const struct fe8 *c)
 }
 
 /* Lanes that are zero modulo p. Wide in, value 0 <= a < 16. After folding these are p. */
-FE8_INLINE __mmask8 fe8_is_zero(const struct fe8 *a)
+FE8_PRODUCT __mmask8 fe8_is_zero(const struct fe8 *a)
 {
     struct fe8 r = fe8_fold(a);
     r = fe8_carry(&r);
@@ -348,7 +362,7 @@ FE8_INLINE struct fe8 fe8_from_words(__m512i w0, __m512i w1, __m512i w2, __m512i
 
 /* Eight numbers of four words each, wherever they are (aligned to 32 bytes): eight half-line loads
  * and a transposition; gathers are several times slower. */
-FE8_INLINE struct fe8 fe8_load(const uintptr_t addresses[FE8_LANES], size_t offset)
+FE8_PRODUCT struct fe8 fe8_load(const uintptr_t addresses[FE8_LANES], size_t offset)
 {
     /* Lanes 0 and 2, 1 and 3, 4 and 6, 5 and 7 share a register: after unpacking pairs of lanes and
      * choosing 128-bit blocks the lanes stand in order. */
@@ -372,7 +386,7 @@ FE8_INLINE struct fe8 fe8_load(const uintptr_t addresses[FE8_LANES], size_t offs
 
 /* The digits of the value modulo p, below p, of a wide value 0 <= a < 16. After folding it is below
  * 2 p: p is subtracted from one not below p. */
-FE8_INLINE struct fe8 fe8_canonical(const struct fe8 *a)
+FE8_PRODUCT struct fe8 fe8_canonical(const struct fe8 *a)
 {
     const struct fe8 p = fe8_broadcast(&fe8_p);
     struct fe8 r = fe8_fold(a);

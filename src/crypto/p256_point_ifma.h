@@ -10,7 +10,7 @@
 
 /* y for `terms`: subtracted where the lowest bit is set. Wide, 0 <= y <= 1, limbs of at most 2^52
  * in size. */
-FE8_INLINE struct fe8 load_y(const uintptr_t terms[FE8_LANES])
+FE8_PRODUCT struct fe8 load_y(const uintptr_t terms[FE8_LANES])
 {
     const __mmask8 negative = _mm512_test_epi64_mask(_mm512_loadu_si512((const void *)terms),
                                                      fe8_set1(1));
@@ -22,7 +22,7 @@ FE8_INLINE struct fe8 load_y(const uintptr_t terms[FE8_LANES])
     return y;
 }
 
-FE8_INLINE struct fe8 load_x(const uintptr_t terms[FE8_LANES])
+FE8_PRODUCT struct fe8 load_x(const uintptr_t terms[FE8_LANES])
 {
     return fe8_load(terms, offsetof(struct p256_entry, x));
 }
@@ -33,7 +33,7 @@ FE8_INLINE struct fe8 carried(struct fe8 a)
 }
 
 /* a - b + k p, carried: b at most k, a + k below 16. */
-FE8_INLINE struct fe8 difference(const struct fe8 *a, const struct fe8 *b, uint64_t k)
+FE8_PRODUCT struct fe8 difference(const struct fe8 *a, const struct fe8 *b, uint64_t k)
 {
     struct fe8 r = fe8_sub(a, b);
     r = fe8_add_p(&r, k);
@@ -47,8 +47,8 @@ struct xyzz8 {
 };
 
 /* d^2 - ppp - 2 q + k p, folded. */
-FE8_INLINE struct fe8 third_x(const struct fe8 *d, const struct fe8 *ppp, const struct fe8 *q,
-                              uint64_t k)
+FE8_PRODUCT struct fe8 third_x(const struct fe8 *d, const struct fe8 *ppp, const struct fe8 *q,
+                               uint64_t k)
 {
     struct fe8 t = fe8_add(q, q);
     t = fe8_add(&t, ppp);
@@ -59,7 +59,7 @@ FE8_INLINE struct fe8 third_x(const struct fe8 *d, const struct fe8 *ppp, const 
 
 /* -(a + b): x below 3.2, y below 2.6. P < 7.2, R < 5.6, PP < 4.3, PPP < 3, Q < 1.9, R^2 < 3: X < 3
  * + 7, Y < 5.6 * 3 / 16 + 2.6 * 3 / 16 + 1 < 2.6. */
-FE8_INLINE struct xyzz8 add_two(const struct p256_point8 *a, const struct p256_point8 *b)
+FE8_PRODUCT struct xyzz8 add_two(const struct p256_point8 *a, const struct p256_point8 *b)
 {
     struct xyzz8 r;
     const struct fe8 p = difference(&b->x, &a->x, 4), d = difference(&b->y, &a->y, 3);
@@ -78,8 +78,8 @@ FE8_INLINE struct xyzz8 add_two(const struct p256_point8 *a, const struct p256_p
  * 2.6. U2 < 1.9, P < 3.9, PP < 2, PPP < 1.5, Q < 1.2; S2 < 1.5, R < 4.5, R^2 < 2.3; X < 2.3 + 4; Y
  * < 4.5 * 3.2 / 16 + 2.6 * 1.5 / 16 + 1 < 2.2; zz < 4.3 * 2 / 16 + 1 < 1.6, zzz < 3 * 1.5 / 16 + 1
  * < 1.3. With `last` only x and zz are computed. */
-FE8_INLINE struct xyzz8 add_mixed(const struct xyzz8 *a, const struct p256_point8 *b, bool negative,
-                                  bool last)
+FE8_PRODUCT struct xyzz8 add_mixed(const struct xyzz8 *a, const struct p256_point8 *b,
+                                   bool negative, bool last)
 {
     struct xyzz8 r = *a;
     const struct fe8 bx = carried(b->x), by = carried(b->y);
@@ -103,7 +103,7 @@ FE8_INLINE struct xyzz8 add_mixed(const struct xyzz8 *a, const struct p256_point
 
 /* -(a + b), where the y of both are Y, or both -Y. U < 1.3, S < 1.5, P < 3.3, R < 3.5, PP < 1.7,
  * PPP < 1.4, Q < 1.2: X < 1.8 + 4, Y < 2. With `last` only x and zz are computed. */
-FE8_INLINE struct xyzz8 add_full(const struct xyzz8 *a, const struct xyzz8 *b, bool last)
+FE8_PRODUCT struct xyzz8 add_full(const struct xyzz8 *a, const struct xyzz8 *b, bool last)
 {
     struct xyzz8 r = *a;
     const struct fe8 ax = carried(a->x), ay = carried(a->y);
@@ -128,7 +128,7 @@ FE8_INLINE struct xyzz8 add_full(const struct xyzz8 *a, const struct xyzz8 *b, b
     return r;
 }
 
-FE8_INLINE struct xyzz8 blend(__mmask8 mask, const struct xyzz8 *a, const struct xyzz8 *b)
+FE8_PRODUCT struct xyzz8 blend(__mmask8 mask, const struct xyzz8 *a, const struct xyzz8 *b)
 {
     return (struct xyzz8){fe8_blend(mask, &a->x, &b->x), fe8_blend(mask, &a->y, &b->y),
                           fe8_blend(mask, &a->zz, &b->zz), fe8_blend(mask, &a->zzz, &b->zzz)};

@@ -25,9 +25,9 @@ struct chain8 {
 /* What an affine addition does with 1 / (b.x - a.x): slope = (b.y - a.y) / (b.x - a.x), x = slope^2
  * - a.x - b.x, y = slope (a.x - x) - a.y. With ky at least y's bound: the slope's factors are below
  * 1.3 and 2 ky + 1 <= 7, so slope < 1.6 and its square < 1.2. */
-FE8_INLINE struct p256_point8 affine_sum(const struct fe8 *ax, const struct fe8 *ay,
-                                         const struct fe8 *bx, const struct fe8 *by,
-                                         const struct fe8 *inverse, bool first)
+FE8_PRODUCT struct p256_point8 affine_sum(const struct fe8 *ax, const struct fe8 *ay,
+                                          const struct fe8 *bx, const struct fe8 *by,
+                                          const struct fe8 *inverse, bool first)
 {
     const uint64_t kx = first ? 1 : 4, ky = first ? 1 : 3;
     struct fe8 t = difference(by, ay, ky);
@@ -192,8 +192,8 @@ FE8_INLINE struct p256_point8 point_at(const struct p256_scratch_ifma *scratch, 
 
 /* The sum of a group's slots, one after another; of its lanes with `last`, only x and zz. At least
  * three slots; the last may be missing in some lanes. */
-FE8_INLINE struct xyzz8 add_slots(const struct p256_scratch_ifma *scratch, size_t group,
-                                  size_t slots, __mmask8 full, bool from_table, bool last)
+FE8_PRODUCT struct xyzz8 add_slots(const struct p256_scratch_ifma *scratch, size_t group,
+                                   size_t slots, __mmask8 full, bool from_table, bool last)
 {
     struct p256_point8 a = point_at(scratch, group, 0, from_table);
     struct p256_point8 b = point_at(scratch, group, 1, from_table);
@@ -224,7 +224,7 @@ FE8_INLINE struct xyzz8 add_slots(const struct p256_scratch_ifma *scratch, size_
 }
 
 /* Adds to every lane the one `distance` further on. */
-FE8_INLINE struct xyzz8 fold_lanes(const struct xyzz8 *a, int distance, bool last)
+FE8_PRODUCT struct xyzz8 fold_lanes(const struct xyzz8 *a, int distance, bool last)
 {
     const __m512i index = _mm512_and_si512(
         _mm512_add_epi64(_mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), fe8_set1((uint64_t)distance)),
