@@ -1,5 +1,6 @@
 """popgate as a process: configured, started, waited for, and stopped in order."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -19,16 +20,30 @@ POPGATE = os.environ.get("POPGATE") or str(pathlib.Path(__file__).resolve().pare
 SANITIZED = bool(os.environ.get("POPGATE_SANITIZED"))
 
 
+_reserved = []
+
+
 def free_port():
-    """Below the ports that the kernel gives to outgoing connections, which could take one before the gate does."""
-    while True:
-        port = random.randrange(15000, 32000)
-        with socket.socket() as probe:
-            try:
+    """A port that nobody listens on, and that no other run of these tests takes meanwhile: the gate listens with SO_REUSEPORT,
+    so two of one user would share a port and each get the other's clients. Below the ephemeral ports, so that no outgoing
+    connection has it either."""
+    folder = pathlib.Path(tempfile.gettempdir()) / f"popgate-ports-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for _ in range(1000):
+        port = random.SystemRandom().randrange(15000, 32000)
+        lock = os.open(folder / str(port), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
+        except OSError:
+            os.close(lock)
+            continue
+        _reserved.append(lock)
+        if len(_reserved) > 50:  # by now the gate listens, or is gone
+            os.close(_reserved.pop(0))
+        return port
+    raise AssertionError("no free port")
 
 
 def merged(base, changes):
