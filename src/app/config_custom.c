@@ -83,14 +83,13 @@ struct upstream_scheme {
     const char *prefix;
     bool is_unix;
     enum config_protocol protocol;
-    bool later;
 };
 
 static const struct upstream_scheme upstream_schemes[] = {
-    {"http://", false, CONFIG_HTTP1, false},
-    {"http+unix://", true, CONFIG_HTTP1, false},
-    {"h2c://", false, CONFIG_H2C, true},
-    {"h2c+unix://", true, CONFIG_H2C, true},
+    {"http://", false, CONFIG_HTTP1},
+    {"http+unix://", true, CONFIG_HTTP1},
+    {"h2c://", false, CONFIG_H2C},
+    {"h2c+unix://", true, CONFIG_H2C},
 };
 
 /* host[:port] with an address of this machine's loopback, or its name. */
@@ -121,7 +120,7 @@ static bool read_upstream_host(struct config_reader *reader, const struct config
         config_wrong(
             reader, node,
             "%s is not on the loopback, and what goes there is in clear and trusted; write "
-            "http://127.0.0.1:8080 or http+unix:///run/app.sock",
+            "http://127.0.0.1:8080, h2c://127.0.0.1:50051 or http+unix:///run/app.sock",
             config_quote(node->text).text);
         return false;
     }
@@ -143,11 +142,6 @@ CONFIG_READER(upstream)
     if (scheme == NULL) {
         config_wrong(reader, node, "%s is not an upstream; write %s", config_quote(node->text).text,
                      key->want);
-        return;
-    }
-    if (scheme->later) {
-        config_wrong(reader, node, "%s is not supported by this version yet; write %s",
-                     scheme->prefix, key->want);
         return;
     }
     struct span rest = span_after(node->text, strlen(scheme->prefix));

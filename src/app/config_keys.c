@@ -43,9 +43,9 @@ const struct config_key config_keys[] = {
      .want = "0.0.0.0:8443 or [::]:8443, one or a list",
      .help = "Where mutual TLS is terminated: an address or a list of them."},
     {"upstream", CONFIG_CUSTOM, .read = config_read_upstream, .value = "http://127.0.0.1:8080",
-     .want = "http://127.0.0.1:8080 or http+unix:///run/app.sock",
+     .want = "http://127.0.0.1:8080, h2c://127.0.0.1:50051 or http+unix:///run/app.sock",
      .help = "The service, on loopback or a Unix socket: http://127.0.0.1:8080,\n"
-             "http+unix:///run/app.sock."},
+             "http+unix:///run/app.sock; h2c:// and h2c+unix:// for HTTP/2 in clear (gRPC)."},
     {"workers", CONFIG_CUSTOM, .read = config_read_workers, .value = "auto",
      .want = "auto, or 1 to 256",
      .help = "Worker threads; auto is the cgroup's CPU quota, rounded up, at most the CPUs we may\n"

@@ -191,6 +191,7 @@ static void fill_proxy(struct generation *generation)
         .auth = &generation->auth,
         .upstream = config->upstream.address,
         .upstream_size = config->upstream.address_size,
+        .upstream_h2 = config->upstream_protocol == CONFIG_H2C,
         .own_uri = tls_context_own_uri(generation->tls),
         .limits = {.head_bytes_max = config->limits.head_bytes,
                    .headers_max = config->limits.headers,
@@ -251,11 +252,6 @@ static enum status load_all(struct generation *generation, struct tls_ticket_key
                             struct generation **out, struct config_errors *errors)
 {
     enum status status = watch_files(generation, errors);
-    if (generation->config->upstream_protocol != CONFIG_HTTP1) {
-        config_complain(generation->config, "upstream", errors,
-                        "h2c is not built yet: write http://");
-        status = STATUS_UNSUPPORTED;
-    }
     /* Each file is looked at, so that one run names everything that is wrong. */
     enum status tls = load_tls(generation, ticket_keys, errors);
     enum status issuers = load_issuers(generation, errors);

@@ -527,7 +527,7 @@ enum status h2_head_response_finish(struct h2_head *builder, struct span method,
     } else if (end_stream && head->content_length > 0) {
         refuse(builder, 502, "Content-Length without content");
     } else if (end_stream) {
-        head->body = HTTP_BODY_NONE;
+        head->body = HTTP_BODY_LENGTH; /* of nothing: HTTP/1.1 must say so */
     } else if (head->body == HTTP_BODY_NONE) {
         head->body = HTTP_BODY_CHUNKED;
     }

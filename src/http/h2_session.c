@@ -116,6 +116,7 @@ static int make_inner(struct h2_session *session, nghttp2_session_callbacks *cal
      */
     nghttp2_option_set_no_http_messaging(option, 1);
     nghttp2_option_set_no_auto_window_update(option, 1);
+    nghttp2_option_set_peer_max_concurrent_streams(option, UINT32_MAX); /* until it says */
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_outbound_ack(option, H2_BUDGET / H2_COST_CONTROL + 1);
     for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++) {

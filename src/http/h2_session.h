@@ -132,7 +132,7 @@ MUST_CHECK enum status h2_session_request(struct h2_session *session, struct h2_
                                           const struct h2_field *fields, size_t count,
                                           bool has_body);
 void h2_session_ping(struct h2_session *session);
-/* How many streams the peer lets us have at once. */
+/* How many streams the peer lets us have at once; UINT32_MAX while it has not said. */
 uint32_t h2_session_peer_streams_max(const struct h2_session *session);
 bool h2_session_peer_is_leaving(const struct h2_session *session);
 

@@ -12,6 +12,7 @@ struct answer {
     const char *error;       /* a member of the body; NULL: none */
     const char *description; /* fixed words, without quotes and backslashes */
     bool close;              /* the connection must not go on */
+    uint8_t grpc_status;     /* 0: the one that `status` maps to */
 };
 
 /* The OAuth error code of an answer; NULL where the answer carries none. */

@@ -15,6 +15,7 @@
 struct downstream;
 struct exchange;
 struct upstream;
+struct upstream_h2;
 
 struct proxy_listener {
     struct io_listener listener;
@@ -37,12 +38,15 @@ struct proxy {
     struct identities *identities; /* NULL: nobody asks */
 
     struct chunk_pool chunks;
-    struct slab downstreams, exchanges, upstreams, inputs, h2s, h2_requests;
+    struct slab downstreams, exchanges, upstreams, inputs, h2s, h2_requests, h2_upstreams,
+        h2_upstream_streams;
 
     struct downstream *connections; /* all open ones, doubly linked */
     size_t connections_count;
     struct upstream *upstreams_open; /* all open ones, doubly linked */
     size_t upstreams_count;
+    struct upstream_h2 *h2_upstreams_open, *dirty_h2_upstreams;
+    uint32_t h2_upstream_streams_max; /* as the service said last; 0: not yet */
     struct upstream_pool pool;
     uint64_t upstream_epoch;                  /* counts changes of the service's address */
     uint64_t turn;                            /* counts them */

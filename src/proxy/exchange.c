@@ -263,6 +263,11 @@ static void forward(struct exchange *exchange, bool may_wait)
 {
     struct proxy *proxy = exchange->proxy;
     struct http1_writer writer;
+    if (proxy->settings->upstream_h2) {
+        /* A server "MAY ignore a received Upgrade header field" (RFC 9110 section 7.8), and HTTP/2
+         * has none. */
+        exchange->request.upgrade_websocket = false;
+    }
     http1_writer_init(&writer, proxy->head_text, proxy->head_text_bytes);
     struct request_facts facts = facts_of(exchange);
     enum status status = request_head_write(&writer, &exchange->request, &facts);
@@ -286,7 +291,8 @@ static void forward(struct exchange *exchange, bool may_wait)
     if (!connect_upstream(exchange, may_wait)) {
         return;
     }
-    if (upstream_write(exchange->upstream, span_make(writer.data, writer.size)) != STATUS_OK) {
+    if (upstream_write_head(exchange->upstream, span_make(writer.data, writer.size),
+                            !exchange->body_complete) != STATUS_OK) {
         proxy_count_limit(proxy, PROXY_LIMIT_BUFFERS);
         give_up_overloaded(exchange, "the worker's buffers are used up");
         return;
@@ -396,7 +402,7 @@ bool exchange_takes_body(const struct exchange *exchange)
 static enum status write_body(struct exchange *exchange, struct span payload)
 {
     struct upstream *upstream = exchange->upstream;
-    if (exchange->request.body != HTTP_BODY_CHUNKED) {
+    if (exchange->request.body != HTTP_BODY_CHUNKED || upstream->is_stream) {
         return upstream_write(upstream, payload);
     }
     char prefix[18];
@@ -420,14 +426,23 @@ void exchange_body(struct exchange *exchange, struct span payload)
     }
 }
 
+static enum status write_body_end(struct exchange *exchange)
+{
+    if (exchange->upstream->is_stream) {
+        return upstream_write_trailers(exchange->upstream, exchange->request_trailers);
+    }
+    return exchange->request.body == HTTP_BODY_CHUNKED
+               ? upstream_write(exchange->upstream, SPAN_LITERAL("0\r\n\r\n"))
+               : STATUS_OK;
+}
+
 void exchange_body_end(struct exchange *exchange)
 {
     exchange->body_complete = true;
     if (exchange->body_dropped || exchange->over) {
         return;
     }
-    if (exchange->request.body == HTTP_BODY_CHUNKED &&
-        upstream_write(exchange->upstream, SPAN_LITERAL("0\r\n\r\n")) != STATUS_OK) {
+    if (write_body_end(exchange) != STATUS_OK) {
         proxy_count_limit(exchange->proxy, PROXY_LIMIT_BUFFERS);
         give_up_overloaded(exchange, "the worker's buffers are used up");
         return;
@@ -555,6 +570,23 @@ void exchange_upstream_body(struct exchange *exchange, struct span payload)
     pause_if_behind(exchange);
 }
 
+void exchange_upstream_trailers(struct exchange *exchange, const struct http_head *trailers)
+{
+    if (exchange->client->answer_trailers != NULL) {
+        exchange->client->answer_trailers(exchange, trailers);
+    }
+}
+
+void exchange_deadline(struct exchange *exchange)
+{
+    exchange->reason = "the client's deadline passed";
+    give_up(exchange, PROXY_OUTCOME_UPSTREAM_ERROR,
+            &(struct answer){.status = 504,
+                             .grpc_status = 4, /* DEADLINE_EXCEEDED */
+                             .error = "gateway_timeout",
+                             .description = exchange->reason});
+}
+
 void exchange_upstream_end(struct exchange *exchange)
 {
     struct upstream *upstream = exchange->upstream;
@@ -579,6 +611,7 @@ static bool is_idempotent(struct span method)
 static bool retry(struct exchange *exchange, struct upstream *dead, enum exchange_reach reach)
 {
     bool again = reach == EXCHANGE_UNSENT ||
+                 (reach == EXCHANGE_REFUSED && exchange->bytes_in == 0) ||
                  (reach == EXCHANGE_UNANSWERED && exchange->request.body == HTTP_BODY_NONE &&
                   is_idempotent(exchange->request.method));
     if (!again || exchange->retried || exchange->answer_begun) {
@@ -587,7 +620,7 @@ static bool retry(struct exchange *exchange, struct upstream *dead, enum exchang
     exchange->retried = true;
     exchange->reason = NULL;
     counter_add(&exchange->proxy->metrics.upstream_retries, 1);
-    if (reach == EXCHANGE_UNANSWERED) {
+    if (reach != EXCHANGE_UNSENT) {
         forward(exchange, false);
     } else if (connect_upstream(exchange, false)) {
         upstream_move_request(dead, exchange->upstream);

@@ -26,6 +26,8 @@ struct exchange_client {
     void (*informational)(struct exchange *exchange, struct http_head *head);
     void (*answer_head)(struct exchange *exchange, struct http_head *head);
     void (*answer_body)(struct exchange *exchange, struct span payload);
+    /* Before answer_end; NULL: they are dropped. Live for the call. */
+    void (*answer_trailers)(struct exchange *exchange, const struct http_head *trailers);
     void (*answer_end)(struct exchange *exchange);
     /* A whole answer of the gate's own; nothing was answered before. */
     void (*answer_made)(struct exchange *exchange, const struct answer *answer);
@@ -60,7 +62,9 @@ struct exchange {
     bool retried;
     bool waiting; /* for a connection to the service: proxy/upstream_wait.h */
     bool shadow_denied;
-    bool tunnel; /* after 101: body_complete means that the client half-closed */
+    bool long_lived;              /* gRPC: silence is no fault of either side */
+    struct span request_trailers; /* lines; set by the owner before exchange_body_end, or empty */
+    bool tunnel;                  /* after 101: body_complete means that the client half-closed */
 
     struct io_timer expiry; /* of what has no end of its own: at the token's exp, or the
                                certificate's end */
@@ -99,6 +103,8 @@ void exchange_body_end(struct exchange *exchange);
 /* The body is broken, too large or too slow: answers if nothing was answered yet, cuts if something
  * was. */
 void exchange_body_failed(struct exchange *exchange, const struct http_refusal *refusal);
+/* grpc-timeout has passed. */
+void exchange_deadline(struct exchange *exchange);
 /* The client has taken bytes of the answer. */
 void exchange_client_room(struct exchange *exchange);
 /* The client is gone: nothing can be answered. */
@@ -119,11 +125,13 @@ void exchange_upstream_head(struct exchange *exchange, struct http_head *head);
 /* Whether a 101 answers what the client asked for; then exchange_upstream_head opens the tunnel. */
 bool exchange_upstream_switches(const struct exchange *exchange, const struct http_head *head);
 void exchange_upstream_body(struct exchange *exchange, struct span payload);
+void exchange_upstream_trailers(struct exchange *exchange, const struct http_head *trailers);
 void exchange_upstream_end(struct exchange *exchange);
 /* What a connection that was used before had come to when it failed. */
 enum exchange_reach {
     EXCHANGE_UNSENT,     /* not one byte of the request was taken by the kernel */
     EXCHANGE_UNANSWERED, /* closed, without one byte of an answer */
+    EXCHANGE_REFUSED,    /* the service says that it did not look at it */
     EXCHANGE_REACHED,    /* anything else, and every failure of a new connection */
 };
 /* It failed; the upstream is closing by itself. */

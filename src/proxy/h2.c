@@ -1,9 +1,13 @@
 #include "proxy/h2_internal.h"
 
+#include "proxy/grpc.h"
+#include "proxy/h2_fields.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
-#define NS_PER_MS 1000000u
+#define NS_PER_MS       1000000u
+#define DEADLINE_MS_MAX (24u * 3600 * 1000)
 
 static void settle(struct downstream *downstream);
 
@@ -53,6 +57,9 @@ static void free_request(struct h2_request *request)
     struct h2 *h2 = downstream->h2;
     io_timer_cancel(proxy->io, &request->body_timer);
     io_timer_cancel(proxy->io, &request->answer_timer);
+    io_timer_cancel(proxy->io, &request->deadline);
+    buffer_clear(&request->trailers_in);
+    buffer_clear(&request->trailers_out);
     buffer_clear(&request->body);
     h2->answer_bytes -= request->answer.size;
     buffer_clear(&request->answer);
@@ -103,6 +110,15 @@ static void answer_timer_fired(struct io_timer *timer)
     h2_want_flush(request->downstream);
 }
 
+/* What the client set itself with grpc-timeout. */
+static void deadline_fired(struct io_timer *timer)
+{
+    struct h2_request *request = CONTAINER_OF(timer, struct h2_request, deadline);
+    if (request->exchange != NULL) {
+        exchange_deadline(request->exchange);
+    }
+}
+
 static struct h2_stream *on_begin(void *owner, struct h2_head *builder)
 {
     struct downstream *downstream = owner;
@@ -128,6 +144,9 @@ static struct h2_stream *on_begin(void *owner, struct h2_head *builder)
     buffer_init(&request->answer, &proxy->chunks);
     request->body_timer.fired = body_timer_fired;
     request->answer_timer.fired = answer_timer_fired;
+    request->deadline.fired = deadline_fired;
+    buffer_init(&request->trailers_in, &proxy->chunks);
+    buffer_init(&request->trailers_out, &proxy->chunks);
     request->next = h2->requests;
     if (request->next != NULL) {
         request->next->previous = request;
@@ -165,7 +184,6 @@ static void on_head(void *owner, struct h2_stream *stream, struct http_head *hea
     struct downstream *downstream = owner;
     struct h2_request *request = (struct h2_request *)stream;
     struct exchange *exchange = request->exchange;
-    (void)head;
     exchange->peer = tls_connection_peer(downstream->tls);
     exchange->server_name = tls_connection_server_name(downstream->tls);
     exchange->client_address = &downstream->client;
@@ -177,6 +195,14 @@ static void on_head(void *owner, struct h2_stream *stream, struct http_head *hea
         return;
     }
     exchange->has_head = true;
+    if (grpc_is_request(head)) {
+        uint64_t timeout_ms = 0;
+        exchange->long_lived = true;
+        if (grpc_timeout(head, &timeout_ms)) {
+            io_timer_set(downstream->proxy->io, &request->deadline,
+                         timeout_ms < DEADLINE_MS_MAX ? timeout_ms : DEADLINE_MS_MAX);
+        }
+    }
     exchange->body_complete = stream->remote_ended;
     exchange_start(exchange);
 }
@@ -186,7 +212,8 @@ static void on_head(void *owner, struct h2_stream *stream, struct http_head *hea
 static void settle_body(struct h2_request *request)
 {
     struct proxy *proxy = request->downstream->proxy;
-    bool waits = request->exchange != NULL && !request->body_end && request->body.size == 0 &&
+    bool waits = request->exchange != NULL && !request->exchange->long_lived &&
+                 !request->body_end && request->body.size == 0 &&
                  exchange_takes_body(request->exchange);
     if (!waits) {
         io_timer_cancel(proxy->io, &request->body_timer);
@@ -245,13 +272,21 @@ static void on_data(void *owner, struct h2_stream *stream, struct span payload)
     h2_pump_body(request);
 }
 
-/* Request trailers go nowhere on HTTP/1.1, as they do when they come by it. */
+/* Request trailers go to a service that speaks HTTP/2; HTTP/1.1 drops them, as it does its own. */
 static void on_end(void *owner, struct h2_stream *stream, const struct http_head *trailers)
 {
     struct h2_request *request = (struct h2_request *)stream;
     (void)owner;
-    (void)trailers;
     request->body_end = true;
+    if (request->exchange != NULL && trailers != NULL) {
+        if (h2_fields_keep(&request->trailers_in, trailers) != STATUS_OK) {
+            exchange_body_failed(
+                request->exchange,
+                &(struct http_refusal){.status = 431, .reason = "the trailers are too large"});
+            return;
+        }
+        request->exchange->request_trailers = h2_fields_kept(&request->trailers_in);
+    }
     if (request->exchange != NULL) {
         h2_pump_body(request);
     }

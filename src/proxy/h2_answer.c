@@ -2,37 +2,12 @@
 #include "proxy/h2_internal.h"
 
 #include "proxy/grpc.h"
+#include "proxy/h2_fields.h"
 
 #include <assert.h>
 
 /* Over it, all streams of a connection together pause the service's answers. */
 #define ANSWERS_MARK (16 * PROXY_OUT_MARK)
-
-struct fields {
-    struct h2_field list[H2_FIELDS_MAX];
-    size_t count;
-};
-
-static void add(struct fields *fields, struct span name, struct span value)
-{
-    if (fields->count < H2_FIELDS_MAX) {
-        fields->list[fields->count++] = (struct h2_field){name, value};
-    }
-}
-
-/* "name: value" lines, each with CRLF, as auth writes them. */
-static void add_lines(struct fields *fields, struct span lines)
-{
-    while (lines.size > 0) {
-        size_t end = span_find(lines, '\n');
-        struct span line = span_first(lines, end > 0 ? end - 1 : 0);
-        lines = span_after(lines, end < lines.size ? end + 1 : end);
-        size_t colon = span_find(line, ':');
-        if (colon + 2 <= line.size) {
-            add(fields, span_first(line, colon), span_after(line, colon + 2));
-        }
-    }
-}
 
 static struct span write_number(char text[20], uint64_t number)
 {
@@ -77,8 +52,12 @@ size_t h2_answer_read(void *owner, struct h2_stream *stream, struct span_mut int
 
 void h2_answer_read_trailers(void *owner, struct h2_stream *stream)
 {
-    (void)owner;
-    (void)stream;
+    struct downstream *downstream = owner;
+    struct h2_request *request = (struct h2_request *)stream;
+    struct h2_fields fields;
+    fields.count = 0;
+    h2_fields_add_lines(&fields, h2_fields_kept(&request->trailers_out));
+    h2_session_send_trailers(downstream->h2->session, stream, fields.list, fields.count);
 }
 
 static bool append(struct h2_request *request, struct span payload)
@@ -110,6 +89,7 @@ void h2_request_over(struct h2_request *request)
     struct h2_stream *stream = &request->stream;
     request->exchange = NULL;
     io_timer_cancel(request->downstream->proxy->io, &request->body_timer);
+    io_timer_cancel(request->downstream->proxy->io, &request->deadline);
     if (request->body.size > 0) {
         h2_session_consume(h2->session, stream, request->body.size);
         buffer_clear(&request->body);
@@ -144,7 +124,7 @@ static void on_body_wanted(struct exchange *exchange)
 }
 
 /* Everything that is not dropped; the framing is HTTP/2's own. */
-static void add_head(struct fields *fields, struct http_head *head, bool drop_nonce)
+static void add_head(struct h2_fields *fields, struct http_head *head, bool drop_nonce)
 {
     const uint32_t own = 1u << HTTP_FIELD_CONNECTION | 1u << HTTP_FIELD_CONTENT_LENGTH |
                          1u << HTTP_FIELD_HOST | 1u << HTTP_FIELD_TRANSFER_ENCODING |
@@ -154,7 +134,7 @@ static void add_head(struct fields *fields, struct http_head *head, bool drop_no
         const struct http_header *header = &head->headers[i];
         bool nonce = drop_nonce && header->field == HTTP_FIELD_DPOP_NONCE;
         if (!header->dropped && !nonce && (own >> header->field & 1) == 0) {
-            add(fields, header->name, header->value);
+            h2_fields_add(fields, header->name, header->value);
         }
     }
 }
@@ -162,7 +142,7 @@ static void add_head(struct fields *fields, struct http_head *head, bool drop_no
 static void on_informational(struct exchange *exchange, struct http_head *head)
 {
     struct h2_request *request = exchange->owner;
-    struct fields fields;
+    struct h2_fields fields;
     fields.count = 0;
     add_head(&fields, head, false);
     h2_session_informational(session_of(request), &request->stream, head->status, fields.list,
@@ -173,20 +153,22 @@ static void on_informational(struct exchange *exchange, struct http_head *head)
 static void on_answer_head(struct exchange *exchange, struct http_head *head)
 {
     struct h2_request *request = exchange->owner;
-    struct fields fields;
+    struct h2_fields fields;
     char digits[20];
     fields.count = 0;
     add_head(&fields, head, exchange->success_fields_size > 0);
     /* To HEAD and with 304: what a GET would have got. */
-    bool length = head->body == HTTP_BODY_LENGTH ||
-                  (head->body == HTTP_BODY_NONE && head->status != 204 &&
-                   (head->fields_seen >> HTTP_FIELD_CONTENT_LENGTH & 1) != 0);
-    if (length) {
-        add(&fields, SPAN_LITERAL("content-length"), write_number(digits, head->content_length));
+    bool said = (head->fields_seen >> HTTP_FIELD_CONTENT_LENGTH & 1) != 0;
+    bool empty = head->body == HTTP_BODY_NONE ||
+                 (head->body == HTTP_BODY_LENGTH && head->content_length == 0);
+    if (said && head->body != HTTP_BODY_CHUNKED && head->status != 204) {
+        h2_fields_add(&fields, SPAN_LITERAL("content-length"),
+                      write_number(digits, head->content_length));
     }
-    add_lines(&fields, span_make(exchange->success_fields, exchange->success_fields_size));
+    h2_fields_add_lines(&fields,
+                        span_make(exchange->success_fields, exchange->success_fields_size));
     h2_session_respond(session_of(request), &request->stream, head->status, fields.list,
-                       fields.count, head->body != HTTP_BODY_NONE);
+                       fields.count, !empty);
     h2_want_flush(request->downstream);
 }
 
@@ -200,9 +182,21 @@ static void on_answer_body(struct exchange *exchange, struct span payload)
     }
 }
 
+static void on_answer_trailers(struct exchange *exchange, const struct http_head *trailers)
+{
+    struct h2_request *request = exchange->owner;
+    request->trailers_lost = h2_fields_keep(&request->trailers_out, trailers) != STATUS_OK;
+    request->stream.has_trailers = request->trailers_out.size > 0;
+}
+
 static void on_answer_end(struct exchange *exchange)
 {
-    finish_answer(exchange->owner);
+    struct h2_request *request = exchange->owner;
+    finish_answer(request);
+    if (request->trailers_lost) {
+        proxy_count_limit(request->downstream->proxy, PROXY_LIMIT_BUFFERS);
+        h2_session_reset(session_of(request), &request->stream, H2_INTERNAL_ERROR);
+    }
 }
 
 static void on_answer_cut(struct exchange *exchange)
@@ -215,31 +209,33 @@ static void on_answer_cut(struct exchange *exchange)
 
 static void answer_grpc(struct h2_request *request, const struct answer *answer)
 {
-    struct fields fields;
+    struct h2_fields fields;
     char digits[20];
     fields.count = 0;
-    add(&fields, SPAN_LITERAL("content-type"), SPAN_LITERAL("application/grpc"));
-    add(&fields, SPAN_LITERAL("grpc-status"), write_number(digits, grpc_status_of(answer->status)));
+    h2_fields_add(&fields, SPAN_LITERAL("content-type"), SPAN_LITERAL("application/grpc"));
+    h2_fields_add(&fields, SPAN_LITERAL("grpc-status"),
+                  write_number(digits, answer->grpc_status != 0 ? answer->grpc_status
+                                                                : grpc_status_of(answer->status)));
     if (answer->description != NULL && answer->description[0] != '\0') {
-        add(&fields, SPAN_LITERAL("grpc-message"), span_from_string(answer->description));
+        h2_fields_add(&fields, SPAN_LITERAL("grpc-message"), span_from_string(answer->description));
     }
-    add_lines(&fields, answer->headers);
+    h2_fields_add_lines(&fields, answer->headers);
     h2_session_respond(session_of(request), &request->stream, 200, fields.list, fields.count,
                        false);
 }
 
 static void answer_plain(struct h2_request *request, const struct answer *answer, bool head_request)
 {
-    struct fields fields;
+    struct h2_fields fields;
     struct http1_writer body;
     char text[512], digits[20];
     fields.count = 0;
     http1_writer_init(&body, text, sizeof text);
     answer_write_body(&body, answer);
     assert(!body.overflow); /* fixed words */
-    add(&fields, SPAN_LITERAL("content-type"), SPAN_LITERAL("application/json"));
-    add(&fields, SPAN_LITERAL("content-length"), write_number(digits, body.size));
-    add_lines(&fields, answer->headers);
+    h2_fields_add(&fields, SPAN_LITERAL("content-type"), SPAN_LITERAL("application/json"));
+    h2_fields_add(&fields, SPAN_LITERAL("content-length"), write_number(digits, body.size));
+    h2_fields_add_lines(&fields, answer->headers);
     h2_session_respond(session_of(request), &request->stream, answer->status, fields.list,
                        fields.count, !head_request);
     if (!head_request && !append(request, span_make(text, body.size))) {
@@ -276,6 +272,7 @@ const struct exchange_client h2_client_ops = {
     .informational = on_informational,
     .answer_head = on_answer_head,
     .answer_body = on_answer_body,
+    .answer_trailers = on_answer_trailers,
     .answer_end = on_answer_end,
     .answer_made = on_answer_made,
     .answer_cut = on_answer_cut,

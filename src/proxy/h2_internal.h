@@ -23,7 +23,9 @@ struct h2_request {
     bool malformed;       /* RFC 9113 section 8.1.1: a stream error after the answer */
     struct buffer body;   /* from the client, not yet wanted */
     struct buffer answer; /* to the client, waits for its window */
-    struct io_timer body_timer, answer_timer;
+    struct buffer trailers_in, trailers_out;
+    bool trailers_lost; /* there was no room for them: the answer must not end well */
+    struct io_timer body_timer, answer_timer, deadline;
 };
 
 struct h2 {

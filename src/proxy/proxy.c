@@ -6,6 +6,7 @@
 #include "proxy/h1.h"
 #include "proxy/h2_internal.h"
 #include "proxy/upstream.h"
+#include "proxy/upstream_h2.h"
 #include "proxy/upstream_wait.h"
 
 #include <assert.h>
@@ -53,6 +54,8 @@ static void init_memory(struct proxy *proxy)
     slab_init(&proxy->upstreams, sizeof(struct upstream), 0, 256);
     slab_init(&proxy->h2s, sizeof(struct h2), 0, 256);
     slab_init(&proxy->h2_requests, sizeof(struct h2_request), 0, 256);
+    slab_init(&proxy->h2_upstreams, upstream_h2_size(), 0, 16);
+    slab_init(&proxy->h2_upstream_streams, upstream_h2_stream_size(), 0, 256);
     slab_init(&proxy->inputs, 2 * (size_t)PROXY_INPUT_BYTES + 8, 0, 256);
 }
 
@@ -96,7 +99,8 @@ void proxy_free(struct proxy *proxy)
     if (proxy == NULL) {
         return;
     }
-    assert(proxy->connections == NULL && proxy->upstreams_open == NULL);
+    assert(proxy->connections == NULL && proxy->upstreams_open == NULL &&
+           proxy->h2_upstreams_open == NULL);
     auth_worker_free(proxy->auth);
     identities_free(proxy->identities);
     tls_context_release(proxy->tls);
@@ -105,6 +109,8 @@ void proxy_free(struct proxy *proxy)
     slab_cleanup(&proxy->upstreams);
     slab_cleanup(&proxy->h2s);
     slab_cleanup(&proxy->h2_requests);
+    slab_cleanup(&proxy->h2_upstreams);
+    slab_cleanup(&proxy->h2_upstream_streams);
     slab_cleanup(&proxy->inputs);
     chunk_pool_cleanup(&proxy->chunks);
     free(proxy->head_text);
@@ -216,6 +222,7 @@ void proxy_turn_end(struct proxy *proxy)
     h2_flush_all(proxy);
     downstream_flush_all(proxy);
     upstream_flush_all(proxy);
+    upstream_h2_flush_all(proxy);
     exchange_free_finished(proxy);
 }
 
@@ -228,7 +235,7 @@ bool proxy_wants_turn(const struct proxy *proxy)
 
 static bool same_upstream(const struct proxy_settings *a, const struct proxy_settings *b)
 {
-    return a->upstream_size == b->upstream_size &&
+    return a->upstream_size == b->upstream_size && a->upstream_h2 == b->upstream_h2 &&
            memcmp(&a->upstream, &b->upstream, a->upstream_size) == 0;
 }
 
@@ -242,6 +249,7 @@ void proxy_configure(struct proxy *proxy, const struct proxy_settings *settings,
     if (!same_upstream(proxy->settings, settings)) {
         proxy->upstream_epoch++;
         upstream_close_idle(proxy);
+        upstream_h2_close_idle(proxy);
     }
     auth_worker_configure(proxy->auth, settings->auth);
     proxy->settings = settings;
@@ -264,6 +272,7 @@ void proxy_drain(struct proxy *proxy)
         }
     }
     upstream_close_idle(proxy);
+    upstream_h2_close_idle(proxy);
     downstream_drain_all(proxy);
     io_timer_set(proxy->io, &proxy->drain_timer, proxy->settings->timeouts.drain_ms);
 }
@@ -271,5 +280,5 @@ void proxy_drain(struct proxy *proxy)
 bool proxy_finished(const struct proxy *proxy)
 {
     return proxy->draining && proxy->listeners_open == 0 && proxy->connections == NULL &&
-           proxy->upstreams_open == NULL;
+           proxy->upstreams_open == NULL && proxy->h2_upstreams_open == NULL;
 }

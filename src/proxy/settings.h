@@ -19,6 +19,7 @@ struct proxy_settings {
     const struct auth_settings *auth; /* mode, public origins */
     struct sockaddr_storage upstream;
     socklen_t upstream_size;
+    bool upstream_h2;    /* HTTP/2 in clear, with prior knowledge */
     struct span own_uri; /* the URI SAN of our own certificate, for "By="; may be empty */
     struct http_limits limits;
     uint32_t connections_max; /* of one worker */

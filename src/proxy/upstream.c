@@ -2,6 +2,7 @@
 
 #include "proxy/core.h"
 #include "proxy/exchange.h"
+#include "proxy/upstream_h2.h"
 #include "proxy/upstream_pool.h"
 
 #include <assert.h>
@@ -515,6 +516,9 @@ static struct upstream *connect_new(struct proxy *proxy, enum proxy_upstream_err
 struct upstream *upstream_acquire(struct proxy *proxy, struct exchange *exchange, bool fresh,
                                   enum proxy_upstream_error *kind)
 {
+    if (proxy->settings->upstream_h2) {
+        return upstream_h2_acquire(proxy, exchange, kind);
+    }
     struct upstream *upstream = fresh ? NULL : upstream_pool_take(&proxy->pool);
     bool reused = upstream != NULL;
     if (reused) {
@@ -530,8 +534,23 @@ struct upstream *upstream_acquire(struct proxy *proxy, struct exchange *exchange
     return upstream;
 }
 
+enum status upstream_write_head(struct upstream *upstream, struct span head_text, bool has_body)
+{
+    return upstream->is_stream ? upstream_h2_head(upstream, head_text, has_body)
+                               : upstream_write(upstream, head_text);
+}
+
+enum status upstream_write_trailers(struct upstream *upstream, struct span lines)
+{
+    return upstream->is_stream && lines.size > 0 ? upstream_h2_trailers(upstream, lines)
+                                                 : STATUS_OK;
+}
+
 enum status upstream_write(struct upstream *upstream, struct span bytes)
 {
+    if (upstream->is_stream) {
+        return upstream_h2_write(upstream, bytes);
+    }
     if (upstream->send_failed) {
         return STATUS_OK; /* dropped: the answer is what is waited for */
     }
@@ -544,6 +563,10 @@ enum status upstream_write(struct upstream *upstream, struct span bytes)
 
 void upstream_request_end(struct upstream *upstream)
 {
+    if (upstream->is_stream) {
+        upstream_h2_request_end(upstream);
+        return;
+    }
     upstream->request_done = true;
     update_timer(upstream, false);
 }
@@ -556,17 +579,28 @@ void upstream_half_close(struct upstream *upstream)
 
 size_t upstream_waiting(const struct upstream *upstream)
 {
+    if (upstream->is_stream) {
+        return upstream_h2_waiting(upstream);
+    }
     return upstream->out.size;
 }
 
 void upstream_pause(struct upstream *upstream)
 {
+    if (upstream->is_stream) {
+        upstream_h2_pause(upstream);
+        return;
+    }
     io_receive_pause(&upstream->socket);
     update_timer(upstream, false);
 }
 
 void upstream_resume(struct upstream *upstream)
 {
+    if (upstream->is_stream) {
+        upstream_h2_resume(upstream);
+        return;
+    }
     if (upstream->state == UPSTREAM_OPEN) {
         io_receive(&upstream->socket);
         update_timer(upstream, true);
@@ -577,6 +611,10 @@ void upstream_resume(struct upstream *upstream)
  * against the pool, but bytes that were never handed to the kernel are. */
 void upstream_release(struct upstream *upstream)
 {
+    if (upstream->is_stream) {
+        upstream_h2_release(upstream);
+        return;
+    }
     upstream->exchange = NULL;
     bool reusable = upstream->state == UPSTREAM_OPEN && !upstream->poisoned &&
                     upstream->request_done && upstream->out.size == upstream->sending &&
@@ -593,6 +631,10 @@ void upstream_release(struct upstream *upstream)
 
 void upstream_abandon(struct upstream *upstream)
 {
+    if (upstream->is_stream) {
+        upstream_h2_abandon(upstream);
+        return;
+    }
     upstream->poisoned = true;
     close_now(upstream);
 }

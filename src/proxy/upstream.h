@@ -42,6 +42,7 @@ struct upstream {
     struct http1_scan scan;
     struct http1_body body;
 
+    bool is_stream; /* of an HTTP/2 connection: proxy/upstream_h2.h */
     uint64_t epoch; /* of the service's address: a connection to an old one is not pooled */
     uint8_t state, timer_kind;
     uint8_t informational_count;
@@ -63,7 +64,11 @@ struct upstream *upstream_acquire(struct proxy *proxy, struct exchange *exchange
 
 /* Appends bytes of the request; STATUS_FULL: the worker's buffers are used up, nothing was
  * appended. */
+MUST_CHECK enum status upstream_write_head(struct upstream *upstream, struct span head_text,
+                                           bool has_body);
 MUST_CHECK enum status upstream_write(struct upstream *upstream, struct span bytes);
+/* Trailers, as lines, behind the body; HTTP/1.1 drops them. Before upstream_request_end. */
+MUST_CHECK enum status upstream_write_trailers(struct upstream *upstream, struct span lines);
 /* Everything was appended. */
 void upstream_request_end(struct upstream *upstream);
 /* The tunnel's client will send no more: nor do we, after what was appended. */

@@ -146,6 +146,7 @@ ATTACKS = {
 # nghttp2 closes these at once: a connection error is dearer than the budget.
 OTHER_CODES = {
     "malformed requests": (h2.ENHANCE_YOUR_CALM, h2.PROTOCOL_ERROR),  # over the concurrent streams, too
+    "made you reset: window overflow": (h2.ENHANCE_YOUR_CALM, h2.PROTOCOL_ERROR),  # the same
     "made you reset: data behind the end": (h2.ENHANCE_YOUR_CALM, h2.STREAM_CLOSED, h2.PROTOCOL_ERROR),
     "made you reset: a head behind the end": (h2.ENHANCE_YOUR_CALM, h2.STREAM_CLOSED, h2.PROTOCOL_ERROR),
     "made you reset: window update of zero": (h2.ENHANCE_YOUR_CALM, h2.PROTOCOL_ERROR),

@@ -463,7 +463,7 @@ Test(config, listeners)
 
 Test(config, upstreams)
 {
-#define SCHEMES "http://127.0.0.1:8080 or http+unix:///run/app.sock"
+#define SCHEMES "http://127.0.0.1:8080, h2c://127.0.0.1:50051 or http+unix:///run/app.sock"
 #define LOOPBACK                                                                                   \
     " is not on the loopback, and what goes there is in clear and trusted; write " SCHEMES
 #define HOST                                                                                       \
@@ -473,10 +473,13 @@ Test(config, upstreams)
           "f:2:11: upstream: \"https://127.0.0.1:8080\" is not an upstream; write " SCHEMES);
     wrong("upstream: 127.0.0.1:8080\n",
           "f:2:11: upstream: \"127.0.0.1:8080\" is not an upstream; write " SCHEMES);
-    wrong("upstream: h2c://127.0.0.1:1\n",
-          "f:2:11: upstream: h2c:// is not supported by this version yet; write " SCHEMES);
-    wrong("upstream: h2c+unix:///x\n",
-          "f:2:11: upstream: h2c+unix:// is not supported by this version yet; write " SCHEMES);
+    struct config *h2c = good("upstream: h2c://127.0.0.1:50051\n");
+    cr_assert_eq(h2c->upstream_protocol, CONFIG_H2C);
+    config_free(h2c);
+    h2c = good("upstream: h2c+unix:///run/app.sock\n");
+    cr_assert_eq(h2c->upstream_protocol, CONFIG_H2C);
+    cr_assert_eq(h2c->upstream.address.ss_family, AF_UNIX);
+    config_free(h2c);
     wrong("upstream: http://10.0.0.1:80\n", "f:2:11: upstream: \"http://10.0.0.1:80\"" LOOPBACK);
     wrong("upstream: http://0.0.0.0:80\n", "f:2:11: upstream: \"http://0.0.0.0:80\"" LOOPBACK);
     wrong("upstream: 'http://[::]:80'\n", "f:2:11: upstream: \"http://[::]:80\"" LOOPBACK);

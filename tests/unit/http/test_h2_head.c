@@ -366,7 +366,8 @@ Test(h2_head, responses)
     cr_assert_eq(RESPONSE("GET", false, {":status", "599"}), STATUS_OK);
     cr_assert_eq(head.body, HTTP_BODY_CHUNKED);
     cr_assert_eq(RESPONSE("GET", true, {":status", "200"}), STATUS_OK);
-    cr_assert_eq(head.body, HTTP_BODY_NONE);
+    cr_assert_eq(head.body, HTTP_BODY_LENGTH);
+    cr_assert_eq(head.content_length, 0);
     cr_assert_eq(RESPONSE("HEAD", true, {":status", "200"}, {"content-length", "5"}), STATUS_OK);
     cr_assert_eq(head.body, HTTP_BODY_NONE);
     cr_assert_eq(RESPONSE("GET", true, {":status", "304"}, {"content-length", "5"}), STATUS_OK);
