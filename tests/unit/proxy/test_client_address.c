@@ -104,3 +104,19 @@ Test(client_address, any_network_of_several)
     cr_assert_not(client_network_has(several, 0, &in));
     cr_assert_not(client_network_has(NULL, 0, &in));
 }
+
+/* Written by hand, so held against the library's, every byte in every place. */
+Test(client_address, ipv4_reads_as_inet_ntop_writes_it)
+{
+    char text[CLIENT_ADDRESS_TEXT_BYTES], wanted[INET_ADDRSTRLEN];
+    for (unsigned place = 0; place < 4; place++) {
+        for (unsigned byte = 0; byte < 256; byte++) {
+            uint8_t bytes[4] = {9, 10, 99, 100};
+            bytes[place] = (uint8_t)byte;
+            struct client_address address = client_address_from(bytes, 4, 1);
+            cr_assert_not_null(inet_ntop(AF_INET, bytes, wanted, sizeof wanted));
+            cr_assert(span_equal_string(client_address_text(&address, text), wanted), "%s", wanted);
+            cr_assert_str_eq(text, wanted);
+        }
+    }
+}
