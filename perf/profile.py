@@ -47,20 +47,25 @@ def record(bench, mode, build, folder, requests):
         recorder.wait(60)
     batches = read_batches(gate)
     gate.stop()
-    script = subprocess.run(["perf", "script", "-i", str(data), "-F", "ip,sym,dso"], capture_output=True, text=True).stdout
-    return read_stacks(script), told["watched_cpu_us"] / told["requests"], told, batches
+    script = subprocess.run(["perf", "script", "-i", str(data), "-F", "time,ip,sym,dso"], capture_output=True, text=True).stdout
+    return read_stacks(script, told["seconds"]), told["watched_cpu_us"] / told["requests"], told, batches
 
 
-def read_stacks(script):
-    found, stack = [], []
+def read_stacks(script, seconds):
+    """Of the last `seconds`: the warm-up before them, with its new tokens, is no part of what was measured."""
+    found, stack, time_s = [], [], 0.0
     for line in script.splitlines() + [""]:
         match = re.match(r"\s+[0-9a-f]+ (.+?)(?:\+0x[0-9a-f]+)? \((.+)\)$", line)
+        began = re.match(r"\s*(\d+\.\d+):", line)
         if match:
             stack.append((match[1], match[2]))
+        elif began:
+            time_s = float(began[1])
         elif not line.strip() and stack:
-            found.append(stack)
+            found.append((time_s, stack))
             stack = []
-    return found
+    last_s = max((time_s for time_s, _ in found), default=0)
+    return [stack for time_s, stack in found if time_s >= last_s - seconds]
 
 
 def read_batches(gate):
