@@ -11,7 +11,7 @@ static enum status look_up(const char *host, const char *port, struct bench_targ
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
     int code = getaddrinfo(host, port, &hints, &found);
-    if (code != 0) {
+    if (code != 0 || found == NULL) {
         snprintf(error, error_size, "%s:%s: %s", host, port, gai_strerror(code));
         return STATUS_NOT_FOUND;
     }

@@ -14,9 +14,9 @@ static unsigned port(void)
 
 Test(bench_target, a_url_is_taken_apart)
 {
-    cr_assert_eq(bench_target_read("https://LOCALHOST:8443/a/%7Eb?x=1", NULL, &target, error,
-                                   sizeof error),
-                 STATUS_OK, "%s", error);
+    cr_assert_eq(
+        bench_target_read("https://LOCALHOST:8443/a/%7Eb?x=1", NULL, &target, error, sizeof error),
+        STATUS_OK, "%s", error);
     cr_assert_str_eq(target.host, "localhost");
     cr_assert_str_eq(target.authority, "localhost:8443");
     cr_assert_str_eq(target.path, "/a/~b?x=1");

@@ -34,12 +34,23 @@ Test(command_bench, needs_a_folder_and_a_url)
 Test(command_bench, every_number_has_its_bounds)
 {
     static const char *const wrong[][2] = {
-        {"--connections", "0"},   {"--connections", "60001"}, {"--connections", "6x"},
-        {"--connections", ""},    {"--connections", "-1"},    {"--keys", "0"},
-        {"--proofs", "0"},        {"--rate", "fast"},         {"--rate", "99999999999999999999"},
-        {"--duration", "10"},     {"--duration", "-1s"},      {"--hold", "5"},
-        {"--handshakes", "some"}, {"--pid", "0"},             {"--cpu", "1024"},
-        {"--body-bytes", "1KiB"}, {"--warmup", "+1"},
+        {"--connections", "0"},
+        {"--connections", "60001"},
+        {"--connections", "6x"},
+        {"--connections", ""},
+        {"--connections", "-1"},
+        {"--keys", "0"},
+        {"--proofs", "0"},
+        {"--rate", "fast"},
+        {"--rate", "99999999999999999999"},
+        {"--duration", "10"},
+        {"--duration", "-1s"},
+        {"--hold", "5"},
+        {"--handshakes", "some"},
+        {"--pid", "0"},
+        {"--cpu", "1024"},
+        {"--body-bytes", "1KiB"},
+        {"--warmup", "+1"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         RUN(command_bench, &result, "bench", "http", "--dir", "x", "--url", "https://localhost/",
