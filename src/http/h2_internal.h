@@ -14,6 +14,8 @@ struct h2_scratch {
     uint8_t text[];
 };
 
+enum { H2_CLOSED_REMEMBERED = 64 };
+
 struct h2_session {
     nghttp2_session *session;
     const struct h2_handler *handler;
@@ -29,6 +31,11 @@ struct h2_session {
     int64_t budget;
     uint64_t refilled_ms;
     size_t memory;
+    int32_t last_stream; /* servers: the highest that was opened */
+    /* Streams that closed lately; negative: by our RST_STREAM, behind which frames may still come.
+     */
+    int32_t closed[H2_CLOSED_REMEMBERED];
+    uint32_t closed_next;
     struct h2_head block; /* of the head that is open */
     struct h2_scratch *scratch;
 };

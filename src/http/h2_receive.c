@@ -15,13 +15,60 @@ static void break_stream(struct h2_session *session, struct h2_stream *stream, c
 
 /* ---- frames that begin ---- */
 
+/* What nghttp2 passes over in silence. It goes on with the frame, and takes no further one. */
+static int connection_error(struct h2_session *session, uint32_t code)
+{
+    (void)nghttp2_session_terminate_session(session->session, code);
+    return 0;
+}
+
+/* RFC 9113 section 5.1.1: "The identifier of a newly established stream MUST be numerically greater
+ * than all streams that the initiating endpoint has opened or reserved. [...] An endpoint that
+ * receives an unexpected stream identifier MUST respond with a connection error of type
+ * PROTOCOL_ERROR." Section 5.1, closed: "An endpoint that sends a RST_STREAM frame on a stream that
+ * is in the "open" or "half-closed (local)" state could receive any type of frame." */
+static int headers_begin(struct h2_session *session, int32_t id)
+{
+    if (session->client || id == 0) {
+        return 0;
+    }
+    if (id > session->last_stream) {
+        session->last_stream = id;
+        return 0;
+    }
+    if (h2_stream_of(session, id) != NULL) {
+        return 0;
+    }
+    for (size_t i = 0; i < H2_CLOSED_REMEMBERED; i++) {
+        if (session->closed[i] == -id) {
+            return 0;
+        }
+        if (session->closed[i] == id) {
+            return connection_error(session, H2_STREAM_CLOSED);
+        }
+    }
+    return connection_error(session, H2_PROTOCOL_ERROR);
+}
+
+static void remember_closed(struct h2_session *session, int32_t id, bool by_us)
+{
+    session->closed[session->closed_next++ % H2_CLOSED_REMEMBERED] = by_us ? -id : id;
+}
+
 static int frame_begins(nghttp2_session *inner, const nghttp2_frame_hd *frame, void *user)
 {
     struct h2_session *session = user;
     (void)inner;
     switch (frame->type) {
-    case NGHTTP2_DATA:
     case NGHTTP2_HEADERS:
+        return session->calm ? NGHTTP2_ERR_CALLBACK_FAILURE
+                             : headers_begin(session, frame->stream_id);
+    case NGHTTP2_PRIORITY:
+        /* RFC 9113 section 6.3: "If a PRIORITY frame is received with a stream identifier of 0x00,
+         * the recipient MUST respond with a connection error of type PROTOCOL_ERROR." */
+        return frame->stream_id == 0 ? connection_error(session, H2_PROTOCOL_ERROR)
+                                     : h2_charge(session, H2_COST_CONTROL);
+    case NGHTTP2_DATA:
     case NGHTTP2_PUSH_PROMISE:
         return session->calm ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
     case NGHTTP2_RST_STREAM:
@@ -315,6 +362,8 @@ static int stream_closes(nghttp2_session *inner, int32_t id, uint32_t error, voi
 {
     struct h2_session *session = user;
     struct h2_stream *stream = h2_stream_of(session, id);
+    bool ours = stream == NULL || stream->was_reset;
+    remember_closed(session, id, ours);
     if (stream == NULL) {
         return 0;
     }

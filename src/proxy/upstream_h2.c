@@ -614,12 +614,13 @@ static bool asks_for_trailers(const struct http_head *head)
 static void fill_request(struct h2_fields *fields, struct span text, const struct http_head *head)
 {
     struct span line = {NULL, 0};
-    bool good = next_line(&text, &line);
-    size_t method = span_find(line, ' ');
+    size_t method = next_line(&text, &line) ? span_find(line, ' ') : 0;
+    assert(method > 0 && method < line.size);
+    if (method >= line.size) {
+        return;
+    }
     struct span target = span_after(line, method + 1);
     target = span_first(target, span_find(target, ' '));
-    assert(good && method < line.size);
-    (void)good;
     h2_fields_add(fields, SPAN_LITERAL(":method"), span_first(line, method));
     h2_fields_add(fields, SPAN_LITERAL(":scheme"), SPAN_LITERAL("http"));
     h2_fields_add(fields, SPAN_LITERAL(":authority"), head->uri.authority);
