@@ -68,7 +68,7 @@ static inline struct owner_stream *owner_add(struct owner *owner)
     return one;
 }
 
-static struct h2_stream *owner_begin(void *context, struct h2_head *builder)
+__attribute__((unused)) static struct h2_stream *owner_begin(void *context, struct h2_head *builder)
 {
     struct owner *owner = context;
     if (owner->count == OWNER_STREAMS) {
@@ -82,8 +82,8 @@ static struct h2_stream *owner_begin(void *context, struct h2_head *builder)
     return &one->stream;
 }
 
-static bool owner_grow(void *context, struct h2_stream *stream, struct h2_head *builder,
-                       size_t needed)
+__attribute__((unused)) static bool owner_grow(void *context, struct h2_stream *stream,
+                                               struct h2_head *builder, size_t needed)
 {
     struct owner_stream *one = (struct owner_stream *)stream;
     (void)context;
