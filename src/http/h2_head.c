@@ -56,13 +56,14 @@ void h2_head_move(struct h2_head *builder, uint8_t *text, uint32_t text_capacity
 {
     const uint8_t *old = builder->text;
     struct http_head *head = builder->head;
-    struct span *spans[] = {
+    enum { MOVED = 10 };
+    struct span *spans[MOVED] = {
         &builder->method,     &builder->scheme, &builder->path,   &builder->authority,
         &builder->status,     &builder->host,   &builder->length, &builder->expect,
         &head->authorization, &head->dpop,
     };
     memcpy(text, old, builder->text_size);
-    for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
+    for (size_t i = 0; i < MOVED; i++) {
         rebase(spans[i], old, text);
     }
     for (uint32_t i = 0; i < head->headers_count; i++) {
@@ -449,7 +450,9 @@ static void join_cookies(struct h2_head *builder, struct span_mut out)
         }
         head->headers[kept++] = *header;
     }
-    first->value = span_make(out.data, size);
+    if (first != NULL) {
+        first->value = span_make(out.data, size);
+    }
     head->headers_count = kept;
 }
 

@@ -319,7 +319,7 @@ static size_t feed_body(struct downstream *downstream, struct span bytes)
 
 static bool in_tunnel(const struct h1 *h1)
 {
-    return h1->state == H1_EXCHANGE && h1->exchange->tunnel;
+    return h1->state == H1_EXCHANGE && h1->exchange != NULL && h1->exchange->tunnel;
 }
 
 /* The client of a tunnel sends no more, and all that it sent was passed on. */
