@@ -81,7 +81,7 @@ def test_a_full_replay_cache_is_503_and_never_a_silent_accept(world, start):
             else:
                 assert response.status in (503, 429) and int(response.get("retry-after")) > 0
                 refused += 1
-    assert accepted >= 16 and refused > 0
+    assert accepted >= 12 and refused > 0, "one client has three quarters to itself, then its share"
     assert len(upstream.take()) == accepted
     assert gate.metric("popgate_denials_total", check="replay_full") + \
         gate.metric("popgate_denials_total", check="replay_share") == refused
