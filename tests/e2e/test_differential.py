@@ -39,7 +39,7 @@ pytestmark = [
 
 # The hop's own business, and what only the gate adds.
 NOT_COMPARED = {b"host", b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"content-length", b"te",
-                b"trailer", b"upgrade", b"expect", b"traceparent", b"tracestate", b"x-forwarded-client-cert",
+                b"trailer", b"upgrade", b"expect", b"traceparent", b"tracestate", b"x-forwarded-client-cert", b"x-forwarded-for",
                 b"http2-settings", b"proxy-authenticate", b"proxy-authorization"}
 
 Seen = collections.namedtuple("Seen", "method target host fields body")

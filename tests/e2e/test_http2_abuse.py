@@ -2,6 +2,8 @@
 speak of, and leaves other connections alone."""
 
 import contextlib
+import select
+import ssl
 import struct
 import threading
 import time
@@ -43,23 +45,32 @@ def bounded(world, gate, bound=BOUND):
 
 
 def flood(client, attack, seconds=20):
-    """Sends until the gate has had enough; the GOAWAY's code. A reader of its own, so that neither side blocks."""
+    """Sends until the gate has had enough; the GOAWAY's code. Whenever there is something to read it is read, on this same
+    thread (OpenSSL allows no second one), so that neither side waits for the other."""
     deadline = time.monotonic() + seconds
+    socket = client.connection.socket
 
-    def write():
-        while not client.ended and not client.goaway and time.monotonic() < deadline:
-            try:
-                client.connection.send(attack())
-                time.sleep(0.001)  # the gate drops a mebibyte behind its GOAWAY, then resets: leave it time to be read
-            except (OSError, ValueError):
-                return
+    def over():
+        return client.ended or client.goaway or time.monotonic() > deadline
+
+    def read():
+        while not over() and (socket.pending() or select.select([socket], [], [], 0)[0]):
+            client.step(2)
 
     client.until(lambda: client.acks)
-    original, client.send = client.send, lambda data: None  # the reader does not write: one thread at a time
-    writer = threading.Thread(target=write, daemon=True)
-    writer.start()
-    client.until(lambda: client.goaway or client.ended, seconds)
-    writer.join(seconds)
+    original, client.send = client.send, lambda data: None  # a write that is under way allows no other
+    try:
+        while not over():
+            view = memoryview(attack())
+            while view and not over():
+                socket.setblocking(False)
+                try:
+                    view = view[socket.send(view):]
+                except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                    select.select([socket], [socket], [], 1)
+                read()
+    except (OSError, ValueError):
+        pass  # reset, or a read that found no whole frame in time
     client.send = original
     client.until(lambda: client.ended, 5)
     return client.goaway[1] if client.goaway else None
