@@ -152,12 +152,10 @@ static void test_one_winner(void)
 /* More than the clock ever reaches: threads times inserts, a 64th of them a second. */
 #define STRESS_EXPIRIES 8192
 
-/* When each key was last told OK, and until when it is remembered. An OK while an earlier one is
- * still remembered is what must not be. */
+/* A key with one expiry is one proof; accepted a second time is what must not be. */
 struct stress {
     struct replay_cache *cache;
     _Atomic uint64_t clock;
-    /* How often a key was accepted with one expiry: one proof. */
     _Atomic uint32_t accepted[STRESS_KEYS][STRESS_EXPIRIES];
     _Atomic uint64_t ok, exists, full, expired, twice;
     uint64_t seed;
