@@ -438,6 +438,7 @@ enum status bench_load_run(struct bench_client *client, struct bench_credentials
     }
     enum status status = run(load);
     if (load->closed < load->opened) {
+        result->sockets_left = true;
         return status; /* sockets are still open: their memory has to stay */
     }
     for (unsigned i = 0; i < load->opened; i++) {

@@ -45,6 +45,7 @@ struct bench_result {
     unsigned connections_open;     /* at the end of the hold */
     const char *failure;           /* of the first connection that failed; NULL: none */
     bool out_of_proofs;            /* that ended it */
+    bool sockets_left;             /* some would not close: the loop must not be freed */
 };
 
 /* Runs it. `credentials` NULL: requests carry none. STATUS_OK: it ran to its end, whatever the

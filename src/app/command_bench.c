@@ -271,7 +271,10 @@ static int run(struct bench *bench)
     if (status != STATUS_OK) {
         command_error(bench->line, "%s", bench->error);
     }
-    /* The loop goes with the process: after a failed run its sockets may still be open. */
+    /* With sockets that would not close, the loop goes with the process. */
+    if (bench->client != NULL && bench->client->io != NULL && !bench->result->sockets_left) {
+        io_free(bench->client->io);
+    }
     bench_credentials_free(bench->credentials);
     if (bench->client != NULL) {
         tls_context_release(bench->client->tls);

@@ -67,15 +67,6 @@ def restarts(world, shared_upstream, backend, tmp_path):
     shared_upstream.take()
 
 
-def said(gate, words):
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        if words in gate.output:
-            return True
-        time.sleep(0.02)
-    raise AssertionError(f"{words!r} is not in\n{gate.output}")
-
-
 # ---- room ----
 
 def test_one_client_is_limited_when_the_cache_is_nearly_full_and_others_pass(world, start):
@@ -118,10 +109,10 @@ def test_full_is_503_with_retry_after_and_never_a_pass(world, start):
 
 def test_start_says_what_the_capacity_is_worth(world, start):
     gate, _ = start(replay={"capacity": 1000})
-    said(gate, "replay cache: 1000 proofs in ")
-    said(gate, "for 73 s, sustain 13 a second")
-    said(gate, "replay.capacity 1000 sustains 13 requests a second for 73 s; 1 worker can be asked for 500, "
-               "which takes 36500")
+    gate.wait_output("replay cache: 1000 proofs in ")
+    gate.wait_output("for 73 s, sustain 13 a second")
+    gate.wait_output("replay.capacity 1000 sustains 13 requests a second for 73 s; 1 worker can be asked for 500, "
+                     "which takes 36500")
 
 
 # ---- restart without a file ----
@@ -152,7 +143,7 @@ def test_a_restart_without_memory_challenges_older_proofs(world, shared_upstream
 def test_used_proofs_stay_used_over_a_restart(world, restarts):
     run = restarts()
     gate = run.start()
-    said(gate, "was new and has been made anew")
+    gate.wait_output("was new and has been made anew")
     with world.connect(gate) as connection:
         nonce = world.request(connection).get("dpop-nonce")
         used = [world.credentials(payload={"nonce": nonce}) for _ in range(20)]
@@ -160,7 +151,7 @@ def test_used_proofs_stay_used_over_a_restart(world, restarts):
             assert world.request(connection, headers=headers).status == 200
     gate.stop()
     gate = run.start()
-    said(gate, "earlier proofs are remembered")
+    gate.wait_output("earlier proofs are remembered")
     for headers in used:
         assert ask(world, gate, headers).status == 401
     # The floor of the first start stands: what is older than it was never remembered.
@@ -172,7 +163,7 @@ def test_used_proofs_stay_used_over_a_restart(world, restarts):
 def test_two_processes_share_one_file(world, restarts):
     run = restarts(cold_start="accept")
     first, second = run.start(), run.start()
-    said(second, "together with a process that still uses it")
+    second.wait_output("together with a process that still uses it")
     for here, there in ((first, second), (second, first)):
         headers = world.credentials()
         assert ask(world, here, headers).status == 200
@@ -252,8 +243,8 @@ def test_a_file_that_cannot_be_used_is_made_anew_and_older_proofs_are_challenged
     gate.stop()
     change(path)
     gate = run.start()
-    said(gate, words)
-    said(gate, "no earlier memory: older proofs are challenged")
+    gate.wait_output(words)
+    gate.wait_output("no earlier memory: older proofs are challenged")
     assert 'error="use_dpop_nonce"' in ask(world, gate, used).all("www-authenticate")[0]
     assert follow(world, gate).status == 200
     gate.stop()
@@ -320,7 +311,7 @@ def test_another_window_is_told_and_covered(world, restarts, tmp_path):
     gate.stop()
     run.config["dpop"] = {"max_age": "200s"}
     gate = run.start()
-    said(gate, "earlier proofs were remembered for a shorter time")
+    gate.wait_output("earlier proofs were remembered for a shorter time")
     assert 'error="use_dpop_nonce"' in ask(world, gate, headers).all("www-authenticate")[0]
     assert follow(world, gate).status == 200
     gate.stop()

@@ -101,7 +101,7 @@ def test_a_bad_configuration_keeps_the_old_one(world, gate_of_its_own):
         time.sleep(0.02)
     assert gate.metric("popgate_config_reloads_total", result="failed") == 1
     assert gate.metric("popgate_config_generation") == generation
-    assert str(gate.config_path) + ":" in gate.output
+    gate.wait_output(str(gate.config_path) + ":")
     with world.connect(gate) as connection:
         assert world.request(connection).status == 200
     gate.write_config()

@@ -156,6 +156,14 @@ class Gate:
             time.sleep(0.02)
         raise AssertionError(f"no log line with {fields}:\n{self.output[-4000:]}")
 
+    def wait_output(self, words, timeout=5):
+        """Until it has printed them: the log has a thread of its own, a metric may be there before its line."""
+        deadline = time.monotonic() + timeout
+        while words not in self.output:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{words!r} is not in:\n{self.output[-4000:]}")
+            time.sleep(0.02)
+
     def signal(self, number):
         os.kill(self.process.pid, number)
 
