@@ -395,7 +395,6 @@ enum status io_epoll_new(const struct io_options *options, struct io **io)
 {
     struct epoll_io *self = calloc(1, sizeof *self);
     if (self == NULL) {
-        errno = ENOMEM;
         return STATUS_NO_MEMORY;
     }
     uint32_t reserved = EVENTS_MAX * IO_ACCEPT_BATCH_MAX;
@@ -416,8 +415,7 @@ enum status io_epoll_new(const struct io_options *options, struct io **io)
         errno = error;
         return STATUS_SYSTEM;
     }
-    self->io.now = read_clock(&self->io);
-    timer_wheel_init(&self->io.timers, self->io.now.boot_ns / 1000000);
+    io_start_common(&self->io);
     *io = &self->io;
     return STATUS_OK;
 }

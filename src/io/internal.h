@@ -209,6 +209,8 @@ struct io {
  * most. On failure nothing is left to release. */
 MUST_CHECK enum status io_init_common(struct io *io, const struct io_backend_functions *backend,
                                       const struct io_options *options, uint32_t ready_reserved);
+/* Once the backend can tell the time: reads it, and sets the timers going. */
+void io_start_common(struct io *io);
 void io_cleanup_common(struct io *io);
 /* Adds to io_notes. */
 __attribute__((format(printf, 2, 3))) void io_note(struct io *io, const char *format, ...);

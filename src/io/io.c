@@ -113,6 +113,12 @@ enum status io_init_common(struct io *io, const struct io_backend_functions *bac
     return STATUS_OK;
 }
 
+void io_start_common(struct io *io)
+{
+    io->now = io->backend->clock(io);
+    timer_wheel_init(&io->timers, io->now.boot_ns / NS_PER_MS);
+}
+
 void io_cleanup_common(struct io *io)
 {
     assert(io->buffers.out == 0); /* every buffer received was returned */

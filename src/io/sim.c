@@ -463,7 +463,6 @@ enum status io_sim_new_resolved(const struct io_options *options, const struct i
 {
     struct sim *sim = calloc(1, sizeof *sim);
     if (sim == NULL) {
-        errno = ENOMEM;
         return STATUS_NO_MEMORY;
     }
     enum status status = io_init_common(&sim->io, &sim_functions, options, READY_RESERVED);
@@ -479,8 +478,7 @@ enum status io_sim_new_resolved(const struct io_options *options, const struct i
     sim->faults = from->faults;
     sim->pipe_bytes = from->pipe_bytes != 0 ? from->pipe_bytes : PIPE_BYTES;
     atomic_init(&sim->woken, false);
-    sim->io.now = read_clock(&sim->io);
-    timer_wheel_init(&sim->io.timers, sim->now_ns / NS_PER_MS);
+    io_start_common(&sim->io);
     *io = &sim->io;
     return STATUS_OK;
 }

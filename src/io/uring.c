@@ -333,7 +333,6 @@ enum status io_uring_new_without(const struct io_options *options, unsigned deni
 {
     struct uring *self = calloc(1, sizeof *self);
     if (self == NULL) {
-        errno = ENOMEM;
         return STATUS_NO_MEMORY;
     }
     int result = uring_setup_ring(self, options, denied);
@@ -356,8 +355,7 @@ enum status io_uring_new_without(const struct io_options *options, unsigned deni
         io_cleanup_common(&self->io);
         return fail(self, -result);
     }
-    self->io.now = read_clock(&self->io);
-    timer_wheel_init(&self->io.timers, self->io.now.boot_ns / 1000000);
+    io_start_common(&self->io);
     *io = &self->io;
     return STATUS_OK;
 }
