@@ -42,6 +42,36 @@ static uint8_t *make_pattern(size_t size)
     return bytes;
 }
 
+/* ---- one connection: the set-up of most tests ---- */
+
+/* Our end is a probe; the other one is a blocking descriptor that the test closes. */
+typedef void connection_test(struct io *io, struct probe *probe, int theirs);
+
+static void on_a_pair(enum io_backend backend, void (*pair)(int *ours, int *theirs),
+                      connection_test *test)
+{
+    struct io *io = harness_io(backend);
+    int ours, theirs;
+    pair(&ours, &theirs);
+    struct probe probe;
+    probe_open(&probe, io, ours);
+    test(io, &probe, theirs);
+    probe_finish(&probe);
+    io_free(io);
+}
+
+#define ON_PAIR(name, pair)                                                                        \
+    Test(io_socket, name##_epoll, .timeout = 60)                                                   \
+    {                                                                                              \
+        on_a_pair(IO_EPOLL, pair, name);                                                           \
+    }                                                                                              \
+    Test(io_socket, name##_uring, .timeout = 60)                                                   \
+    {                                                                                              \
+        on_a_pair(IO_URING, pair, name);                                                           \
+    }
+#define ON_A_CONNECTION(name) ON_PAIR(name, tcp_pair)
+#define ON_A_UNIX_PAIR(name)  ON_PAIR(name, unix_pair)
+
 /* ---- round trips ---- */
 
 static void echo_received(struct probe *probe)
@@ -51,31 +81,24 @@ static void echo_received(struct probe *probe)
     }
 }
 
-static void echoes(enum io_backend backend)
+static void echoes(struct io *io, struct probe *probe, int theirs)
 {
-    struct io *io = harness_io(backend);
-    int ours, theirs;
-    tcp_pair(&ours, &theirs);
-    struct probe probe;
-    probe_open(&probe, io, ours);
-    probe.on_received = echo_received;
-    io_receive(&probe.socket);
+    probe->on_received = echo_received;
+    io_receive(&probe->socket);
     char answer[6] = {0};
     for (unsigned round = 1; round <= 200; round++) {
-        probe.size = 0;
+        probe->size = 0;
         write_all(theirs, "hello", 5);
-        cr_assert(turn_until(io, &probe.sent, round));
-        cr_assert_eq(probe.sent_status, STATUS_OK);
+        cr_assert(turn_until(io, &probe->sent, round));
+        cr_assert_eq(probe->sent_status, STATUS_OK);
         cr_assert_eq(recv(theirs, answer, 5, MSG_WAITALL), 5);
         cr_assert_str_eq(answer, "hello");
     }
     close(theirs);
-    cr_assert(turn_until(io, &probe.received, 201));
-    cr_assert_eq(probe.end, STATUS_CLOSED);
-    probe_finish(&probe);
-    io_free(io);
+    cr_assert(turn_until(io, &probe->received, 201));
+    cr_assert_eq(probe->end, STATUS_CLOSED);
 }
-ON_BOTH(io_socket, echoes)
+ON_A_CONNECTION(echoes)
 
 /* What io_uring is for: hand over and wait in one system call. */
 Test(io_socket, one_system_call_a_turn_uring)
@@ -182,41 +205,27 @@ Test(io_socket, short_sends_are_continued_by_us_uring)
     io_free(io);
 }
 
-static void empty_spans_are_sent_at_once(enum io_backend backend)
+static void empty_spans_are_sent_at_once(struct io *io, struct probe *probe, int theirs)
 {
-    struct io *io = harness_io(backend);
-    int ours, theirs;
-    tcp_pair(&ours, &theirs);
-    struct probe probe;
-    probe_open(&probe, io, ours);
     struct span spans[2] = {0};
-    io_send(&probe.socket, spans, 2);
-    cr_assert_eq(probe.sent, 0, "a callback within a call");
+    io_send(&probe->socket, spans, 2);
+    cr_assert_eq(probe->sent, 0, "a callback within a call");
     cr_assert_eq(io_turn(io, 1000), STATUS_OK);
-    cr_assert_eq(probe.sent, 1);
-    cr_assert_eq(probe.sent_status, STATUS_OK);
+    cr_assert_eq(probe->sent, 1);
+    cr_assert_eq(probe->sent_status, STATUS_OK);
     close(theirs);
-    probe_finish(&probe);
-    io_free(io);
 }
-ON_BOTH(io_socket, empty_spans_are_sent_at_once)
+ON_A_CONNECTION(empty_spans_are_sent_at_once)
 
-static void sending_to_nobody_fails_without_a_signal(enum io_backend backend)
+static void sending_to_nobody_fails_without_a_signal(struct io *io, struct probe *probe, int theirs)
 {
-    struct io *io = harness_io(backend);
-    int ours, theirs;
-    unix_pair(&ours, &theirs);
-    struct probe probe;
-    probe_open(&probe, io, ours);
     close(theirs);
-    send_bytes(&probe, "x", 1);
-    cr_assert(turn_until(io, &probe.sent, 1));
-    cr_assert_eq(probe.sent_status, STATUS_SYSTEM);
-    cr_assert_eq(probe.socket.error, EPIPE);
-    probe_finish(&probe);
-    io_free(io);
+    send_bytes(probe, "x", 1);
+    cr_assert(turn_until(io, &probe->sent, 1));
+    cr_assert_eq(probe->sent_status, STATUS_SYSTEM);
+    cr_assert_eq(probe->socket.error, EPIPE);
 }
-ON_BOTH(io_socket, sending_to_nobody_fails_without_a_signal)
+ON_A_UNIX_PAIR(sending_to_nobody_fails_without_a_signal)
 
 static void again_on_sent(struct probe *probe)
 {
@@ -227,73 +236,52 @@ static void again_on_sent(struct probe *probe)
     }
 }
 
-static void a_callback_sends_again(enum io_backend backend)
+static void a_callback_sends_again(struct io *io, struct probe *probe, int theirs)
 {
-    struct io *io = harness_io(backend);
-    int ours, theirs;
-    tcp_pair(&ours, &theirs);
-    struct probe probe;
-    probe_open(&probe, io, ours);
     unsigned left = 9;
-    probe.context = &left;
-    probe.on_sent = again_on_sent;
-    send_bytes(&probe, "abc", 3);
-    cr_assert(turn_until(io, &probe.sent, 10));
+    probe->context = &left;
+    probe->on_sent = again_on_sent;
+    send_bytes(probe, "abc", 3);
+    cr_assert(turn_until(io, &probe->sent, 10));
     char got[31] = {0};
     cr_assert_eq(recv(theirs, got, 30, MSG_WAITALL), 30);
     cr_assert_str_eq(got, "abcabcabcabcabcabcabcabcabcabc");
     close(theirs);
-    probe_finish(&probe);
-    io_free(io);
 }
-ON_BOTH(io_socket, a_callback_sends_again)
+ON_A_CONNECTION(a_callback_sends_again)
 
 /* ---- ends ---- */
 
-static void a_reset_is_told_with_its_errno(enum io_backend backend)
+static void a_reset_is_told_with_its_errno(struct io *io, struct probe *probe, int theirs)
 {
-    struct io *io = harness_io(backend);
-    int ours, theirs;
-    tcp_pair(&ours, &theirs);
-    struct probe probe;
-    probe_open(&probe, io, ours);
-    io_receive(&probe.socket);
+    io_receive(&probe->socket);
     turn_for(io, 2);
     struct linger hard = {.l_onoff = 1};
     setsockopt(theirs, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     close(theirs);
-    cr_assert(turn_until(io, &probe.received, 1));
-    cr_assert_eq(probe.end, STATUS_SYSTEM);
-    cr_assert_eq(probe.socket.error, ECONNRESET);
+    cr_assert(turn_until(io, &probe->received, 1));
+    cr_assert_eq(probe->end, STATUS_SYSTEM);
+    cr_assert_eq(probe->socket.error, ECONNRESET);
     turn_for(io, 10);
-    cr_assert_eq(probe.received, 1);
-    probe_finish(&probe);
-    io_free(io);
+    cr_assert_eq(probe->received, 1);
 }
-ON_BOTH(io_socket, a_reset_is_told_with_its_errno)
+ON_A_CONNECTION(a_reset_is_told_with_its_errno)
 
-static void a_reset_ends_a_send(enum io_backend backend)
+static void a_reset_ends_a_send(struct io *io, struct probe *probe, int theirs)
 {
-    struct io *io = harness_io(backend);
-    int ours, theirs;
-    tcp_pair(&ours, &theirs);
-    struct probe probe;
-    probe_open(&probe, io, ours);
     uint8_t *bytes = make_pattern(20000000);
-    send_bytes(&probe, bytes, 20000000);
+    send_bytes(probe, bytes, 20000000);
     turn_for(io, 5);
-    cr_assert_eq(probe.sent, 0);
+    cr_assert_eq(probe->sent, 0);
     struct linger hard = {.l_onoff = 1};
     setsockopt(theirs, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
     close(theirs);
-    cr_assert(turn_until(io, &probe.sent, 1));
-    cr_assert_eq(probe.sent_status, STATUS_SYSTEM);
-    cr_assert(probe.socket.error == ECONNRESET || probe.socket.error == EPIPE);
-    probe_finish(&probe);
+    cr_assert(turn_until(io, &probe->sent, 1));
+    cr_assert_eq(probe->sent_status, STATUS_SYSTEM);
+    cr_assert(probe->socket.error == ECONNRESET || probe->socket.error == EPIPE);
     free(bytes);
-    io_free(io);
 }
-ON_BOTH(io_socket, a_reset_ends_a_send)
+ON_A_CONNECTION(a_reset_ends_a_send)
 
 static void data_and_end_that_come_together_come_in_order(enum io_backend backend)
 {
@@ -319,17 +307,12 @@ static void data_and_end_that_come_together_come_in_order(enum io_backend backen
 }
 ON_BOTH(io_socket, data_and_end_that_come_together_come_in_order)
 
-static void half_close_towards_the_peer(enum io_backend backend)
+static void half_close_towards_the_peer(struct io *io, struct probe *probe, int theirs)
 {
-    struct io *io = harness_io(backend);
-    int ours, theirs;
-    tcp_pair(&ours, &theirs);
-    struct probe probe;
-    probe_open(&probe, io, ours);
-    io_receive(&probe.socket);
+    io_receive(&probe->socket);
     uint8_t *bytes = make_pattern(2000000), *got = calloc(1, 2000001);
-    send_bytes(&probe, bytes, 2000000);
-    io_shutdown(&probe.socket); /* after what is being sent */
+    send_bytes(probe, bytes, 2000000);
+    io_shutdown(&probe->socket); /* after what is being sent */
     size_t size = 0;
     for (unsigned i = 0; size < 2000000 && i < 1000000; i++) {
         cr_assert_eq(io_turn(io, 0), STATUS_OK);
@@ -338,90 +321,74 @@ static void half_close_towards_the_peer(enum io_backend backend)
     cr_assert_eq(size, 2000000);
     cr_assert_eq(memcmp(bytes, got, size), 0);
     turn_for(io, 10);
-    cr_assert_eq(probe.sent, 1);
+    cr_assert_eq(probe->sent, 1);
     cr_assert_eq(recv(theirs, got, 1, 0), 0); /* the end, and not more */
     write_all(theirs, "still here", 10);
-    cr_assert(turn_until_size(io, &probe.size, 10));
-    cr_assert_eq(probe.end, STATUS_AGAIN);
+    cr_assert(turn_until_size(io, &probe->size, 10));
+    cr_assert_eq(probe->end, STATUS_AGAIN);
     shutdown(theirs, SHUT_WR);
-    cr_assert(turn_until(io, &probe.received, 2));
-    cr_assert_eq(probe.end, STATUS_CLOSED);
+    cr_assert(turn_until(io, &probe->received, 2));
+    cr_assert_eq(probe->end, STATUS_CLOSED);
     close(theirs);
-    probe_finish(&probe);
     free(bytes);
     free(got);
-    io_free(io);
 }
-ON_BOTH(io_socket, half_close_towards_the_peer)
+ON_A_CONNECTION(half_close_towards_the_peer)
 
-static void after_the_peers_half_close_we_still_send(enum io_backend backend)
+static void after_the_peers_half_close_we_still_send(struct io *io, struct probe *probe, int theirs)
 {
-    struct io *io = harness_io(backend);
-    int ours, theirs;
-    tcp_pair(&ours, &theirs);
-    struct probe probe;
-    probe_open(&probe, io, ours);
-    io_receive(&probe.socket);
+    io_receive(&probe->socket);
     shutdown(theirs, SHUT_WR);
-    cr_assert(turn_until(io, &probe.received, 1));
-    cr_assert_eq(probe.end, STATUS_CLOSED);
-    send_bytes(&probe, "answer", 6);
-    cr_assert(turn_until(io, &probe.sent, 1));
+    cr_assert(turn_until(io, &probe->received, 1));
+    cr_assert_eq(probe->end, STATUS_CLOSED);
+    send_bytes(probe, "answer", 6);
+    cr_assert(turn_until(io, &probe->sent, 1));
     char got[6];
     cr_assert_eq(recv(theirs, got, 6, MSG_WAITALL), 6);
     /* Asking again after the end asks for nothing. */
-    io_receive_pause(&probe.socket);
-    io_receive(&probe.socket);
+    io_receive_pause(&probe->socket);
+    io_receive(&probe->socket);
     turn_for(io, 10);
-    cr_assert_eq(probe.received, 1);
+    cr_assert_eq(probe->received, 1);
     close(theirs);
-    probe_finish(&probe);
-    io_free(io);
 }
-ON_BOTH(io_socket, after_the_peers_half_close_we_still_send)
+ON_A_CONNECTION(after_the_peers_half_close_we_still_send)
 
 /* ---- pause and resume ---- */
 
-static void nothing_comes_while_paused(enum io_backend backend)
+static void nothing_comes_while_paused(struct io *io, struct probe *probe, int theirs)
 {
-    struct io *io = harness_io(backend);
-    int ours, theirs;
-    tcp_pair(&ours, &theirs);
-    struct probe probe;
-    probe_open(&probe, io, ours);
     write_all(theirs, "a", 1);
     turn_for(io, 10);
-    cr_assert_eq(probe.received, 0);   /* not asked for yet */
+    cr_assert_eq(probe->received, 0);  /* not asked for yet */
     for (unsigned i = 0; i < 3; i++) { /* every time anew, not only the first */
-        io_receive(&probe.socket);
+        io_receive(&probe->socket);
         cr_assert_eq(io_turn(io, 0), STATUS_OK);
-        cr_assert(turn_until_size(io, &probe.size, 1));
-        io_receive_pause(&probe.socket);
+        cr_assert(turn_until_size(io, &probe->size, 1));
+        io_receive_pause(&probe->socket);
         turn_for(io, 5);
-        cr_assert_not(probe.socket.receiving, "still receiving in the background");
+        cr_assert_not(probe->socket.receiving, "still receiving in the background");
     }
-    io_receive(&probe.socket);
+    io_receive(&probe->socket);
     cr_assert_eq(io_turn(io, 0), STATUS_OK);
-    io_receive_pause(&probe.socket);
+    io_receive_pause(&probe->socket);
     write_all(theirs, "b", 1); /* arrives before the pause is handed over */
     turn_for(io, 10);
     write_all(theirs, "c", 1);
     turn_for(io, 10);
-    cr_assert_eq(probe.size, 1);
+    cr_assert_eq(probe->size, 1);
     close(theirs); /* the end waits too */
     turn_for(io, 10);
-    cr_assert_eq(probe.end, STATUS_AGAIN);
-    io_receive(&probe.socket);
-    cr_assert(turn_until_size(io, &probe.size, 3));
-    for (int i = 0; i < 10 && probe.end == STATUS_AGAIN; i++) {
+    cr_assert_eq(probe->end, STATUS_AGAIN);
+    io_receive(&probe->socket);
+    cr_assert(turn_until_size(io, &probe->size, 3));
+    for (int i = 0; i < 10 && probe->end == STATUS_AGAIN; i++) {
         cr_assert_eq(io_turn(io, 100), STATUS_OK);
     }
-    cr_assert_eq(probe.end, STATUS_CLOSED);
-    cr_assert_eq(memcmp(probe.bytes, "abc", 3), 0);
-    probe_finish(&probe);
-    io_free(io);
+    cr_assert_eq(probe->end, STATUS_CLOSED);
+    cr_assert_eq(memcmp(probe->bytes, "abc", 3), 0);
 }
-ON_BOTH(io_socket, nothing_comes_while_paused)
+ON_A_CONNECTION(nothing_comes_while_paused)
 
 static void pause_on_received(struct probe *probe)
 {
@@ -974,29 +941,22 @@ static void memory_is_free_after_the_last_completion(enum io_backend backend)
 }
 ON_BOTH(io_socket, memory_is_free_after_the_last_completion)
 
-static void a_closed_socket_takes_no_more_orders(enum io_backend backend)
+static void a_closed_socket_takes_no_more_orders(struct io *io, struct probe *probe, int theirs)
 {
-    struct io *io = harness_io(backend);
-    int ours, theirs;
-    tcp_pair(&ours, &theirs);
-    struct probe probe;
-    probe_open(&probe, io, ours);
-    io_close(&probe.socket);
-    io_receive(&probe.socket);
-    io_receive_pause(&probe.socket);
-    io_shutdown(&probe.socket);
-    send_bytes(&probe, "x", 1);
-    cr_assert_eq(probe.closed, 0, "a callback within a call");
-    cr_assert(turn_until(io, &probe.closed, 1));
+    io_close(&probe->socket);
+    io_receive(&probe->socket);
+    io_receive_pause(&probe->socket);
+    io_shutdown(&probe->socket);
+    send_bytes(probe, "x", 1);
+    cr_assert_eq(probe->closed, 0, "a callback within a call");
+    cr_assert(turn_until(io, &probe->closed, 1));
     char byte;
     cr_assert_eq(recv(theirs, &byte, 1, 0), 0);
-    io_close(&probe.socket); /* even now */
+    io_close(&probe->socket); /* even now */
     turn_for(io, 2);
     close(theirs);
-    probe_finish(&probe);
-    io_free(io);
 }
-ON_BOTH(io_socket, a_closed_socket_takes_no_more_orders)
+ON_A_CONNECTION(a_closed_socket_takes_no_more_orders)
 
 static void close_other(struct probe *probe)
 {
