@@ -1,6 +1,7 @@
 #include "app/config_custom.h"
 
 #include "app/config_workers.h"
+#include "base/bytes.h"
 #include "base/uri.h"
 
 #include <arpa/inet.h>
@@ -462,9 +463,7 @@ const char *config_check_method(struct span item)
         if (byte >= 'a' && byte <= 'z') {
             return "is not a method: they are in upper case; write it such as GET";
         }
-        bool token = (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
-                     (byte != 0 && strchr("!#$%&'*+-.^_`|~", byte) != NULL);
-        if (!token) {
+        if (!byte_is(byte, BYTE_TOKEN)) {
             return "is not a method; write it such as GET";
         }
     }

@@ -1,23 +1,6 @@
 #include "auth/authorization.h"
 
-static bool is_alphanumeric(uint8_t byte)
-{
-    uint8_t lower = byte | 0x20;
-    return (lower >= 'a' && lower <= 'z') || (byte >= '0' && byte <= '9');
-}
-
-/* RFC 9110 section 5.6.2. */
-static bool is_token_byte(uint8_t byte)
-{
-    return is_alphanumeric(byte) || (byte != 0 && strchr("!#$%&'*+-.^_`|~", byte) != NULL);
-}
-
-/* RFC 9110 section 11.2: "token68 = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"=" "
- */
-static const uint8_t token68_bytes[256] = {
-    ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1, ['0' ... '9'] = 1, ['-'] = 1, ['.'] = 1,
-    ['_'] = 1,         ['~'] = 1,         ['+'] = 1,         ['/'] = 1,
-};
+#include "base/bytes.h"
 
 /* A token is most of what a request carries: eight bytes a step, for as long as all are good. */
 static size_t token68_prefix(struct span text)
@@ -26,13 +9,14 @@ static size_t token68_prefix(struct span text)
     size_t size = 0;
     for (; size + 8 <= text.size; size += 8) {
         const uint8_t *at = data + size;
-        if (!(token68_bytes[at[0]] & token68_bytes[at[1]] & token68_bytes[at[2]] &
-              token68_bytes[at[3]] & token68_bytes[at[4]] & token68_bytes[at[5]] &
-              token68_bytes[at[6]] & token68_bytes[at[7]])) {
+        unsigned classes = byte_classes[at[0]] & byte_classes[at[1]] & byte_classes[at[2]] &
+                           byte_classes[at[3]] & byte_classes[at[4]] & byte_classes[at[5]] &
+                           byte_classes[at[6]] & byte_classes[at[7]];
+        if ((classes & BYTE_TOKEN68) == 0) {
             break;
         }
     }
-    while (size < text.size && token68_bytes[data[size]]) {
+    while (size < text.size && byte_is(data[size], BYTE_TOKEN68)) {
         size++;
     }
     return size;
@@ -50,7 +34,7 @@ static bool is_token68(struct span text)
 enum status authorization_parse(struct span value, enum auth_scheme *scheme, struct span *token)
 {
     size_t scheme_size = 0;
-    while (scheme_size < value.size && is_token_byte(value.data[scheme_size])) {
+    while (scheme_size < value.size && byte_is(value.data[scheme_size], BYTE_TOKEN)) {
         scheme_size++;
     }
     size_t start = scheme_size;

@@ -1,30 +1,9 @@
 #include "base/uri.h"
 
+#include "base/bytes.h"
+
 #include <arpa/inet.h>
 #include <stdbool.h>
-
-enum {
-    UNRESERVED = 1, /* RFC 3986 section 2.3; what a host name may hold, too */
-    PATH = 2,       /* pchar without the escapes, and "/" */
-    QUERY = 4,      /* every visible character but "#" and "%" */
-};
-
-/* '%' has no class: it always begins an escape and is always looked at. */
-static const uint8_t byte_class[256] = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* 00 */
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* 10 */
-    0, 6, 4, 0, 6, 0, 6, 6, 6, 6, 6, 6, 6, 7, 7, 6, /* 20 */
-    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 6, 6, 4, 6, 4, 4, /* 30 */
-    6, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, /* 40 */
-    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 4, 4, 4, 4, 7, /* 50 */
-    4, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, /* 60 */
-    7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 4, 4, 4, 7, 0, /* 70 */
-};
-
-static bool in_class(uint8_t byte, uint8_t class)
-{
-    return (byte_class[byte] & class) != 0;
-}
 
 static uint8_t lower(uint8_t byte)
 {
@@ -94,7 +73,7 @@ static bool normalise_name(struct span host, bool escapes, uint8_t *out, size_t 
             }
             i += 2;
         }
-        if (!in_class(byte, UNRESERVED) || (byte == '.' && before == '.')) {
+        if (!byte_is(byte, BYTE_UNRESERVED) || (byte == '.' && before == '.')) {
             return false;
         }
         before = byte;
@@ -250,13 +229,13 @@ static bool normalise_path(struct span path, uint8_t *out, size_t *out_size)
             }
             start = size = end;
             escaped = false;
-        } else if (in_class(byte, PATH)) {
+        } else if (byte_is(byte, BYTE_PATH)) {
             out[size++] = byte;
         } else if (byte != '%' || !read_escape(path, i, &byte) || byte == 0) {
             return false;
         } else {
             i += 2;
-            if (in_class(byte, UNRESERVED)) {
+            if (byte_is(byte, BYTE_UNRESERVED)) {
                 out[size++] = byte;
             } else {
                 size += write_escape(out + size, byte);
@@ -273,7 +252,7 @@ static bool check_query(struct span query)
 {
     for (size_t i = 0; i < query.size; i++) {
         uint8_t byte = query.data[i];
-        if (!in_class(byte, QUERY) && (byte != '%' || !read_escape(query, i, &byte))) {
+        if (!byte_is(byte, BYTE_QUERY) && (byte != '%' || !read_escape(query, i, &byte))) {
             return false;
         }
     }

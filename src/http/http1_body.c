@@ -75,7 +75,7 @@ static enum status size_byte(struct http1_body *body, uint8_t byte)
 /* A name, or a value that is not in quotes, goes on; or ends at ";", CR and, a name, at "=". */
 static enum status extension_token_byte(struct http1_body *body, uint8_t byte)
 {
-    if (http_token_byte[byte]) {
+    if (byte_is(byte, BYTE_TOKEN)) {
         body->size_digits = 1;
         return STATUS_OK;
     }
@@ -134,10 +134,10 @@ static enum status trailer_byte(struct http1_body *body, uint8_t byte)
             return STATUS_TOO_LARGE;
         }
         body->state = TRAILER_NAME;
-        return http_token_byte[byte] ? STATUS_OK : STATUS_MALFORMED;
+        return byte_is(byte, BYTE_TOKEN) ? STATUS_OK : STATUS_MALFORMED;
     case TRAILER_NAME:
         body->state = byte == ':' ? TRAILER_VALUE : TRAILER_NAME;
-        return byte == ':' || http_token_byte[byte] ? STATUS_OK : STATUS_MALFORMED;
+        return byte == ':' || byte_is(byte, BYTE_TOKEN) ? STATUS_OK : STATUS_MALFORMED;
     default:
         body->state = byte == '\r' ? TRAILER_LF : TRAILER_VALUE;
         return byte == '\r' || !scan_is_control(byte) ? STATUS_OK : STATUS_MALFORMED;

@@ -1,10 +1,11 @@
-/* Byte classes of RFC 9110 and the two scans that see every byte of a head. Each exists in a
+/* The bytes of RFC 9110 and the two scans that see every byte of a head. Each exists in a
  * portable spelling and in one for SSE2, which every x86-64 has; both give the same answer
  * (tests/unit/http/test_scan.c). Inline: they are the inner loops. None reads outside the bytes it
  * is given. */
 #ifndef POPGATE_HTTP_SCAN_H
 #define POPGATE_HTTP_SCAN_H
 
+#include "base/bytes.h"
 #include "base/span.h"
 
 #include <stdbool.h>
@@ -14,9 +15,6 @@
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
-
-/* RFC 9110 section 5.6.2: tchar. */
-extern const bool http_token_byte[256];
 
 /* A control character other than a tab: nothing in a head may hold one but the CRLF that ends a
  * line. */
@@ -151,7 +149,7 @@ static inline size_t scan_token(struct span text, size_t readable, bool *plain)
 {
     size_t at = scan_plain(text.data, 0, readable);
     *plain = true;
-    while (at < text.size && http_token_byte[text.data[at]]) {
+    while (at < text.size && byte_is(text.data[at], BYTE_TOKEN)) {
         *plain = false;
         at = scan_plain(text.data, at + 1, readable);
     }

@@ -52,7 +52,7 @@ Test(scan, tokens_are_rfc_9110s)
                                  "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     for (unsigned byte = 0; byte < 256; byte++) {
         bool token = byte != 0 && strchr(others, (int)byte) != NULL;
-        cr_expect_eq(http_token_byte[byte], token, "%02x", byte);
+        cr_expect_eq(byte_is((uint8_t)byte, BYTE_TOKEN), token, "%02x", byte);
     }
 }
 
