@@ -4,13 +4,20 @@
 
 #define COMMAND_SECONDS_MAX ((int64_t)100 * 365 * 86400)
 
+/* "--name", and "-n" for a name of one letter. */
+static const char *dashes(const char *name)
+{
+    return name[1] == '\0' ? "-" : "--";
+}
+
 static void print_help(const struct command_line *line)
 {
     printf("usage: popgate %s %s\n\n%s\n", line->command, line->synopsis, line->purpose);
     printf("options:\n");
     for (const struct command_option *option = line->options; option->name != NULL; option++) {
         char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", option->name, option->value_name != NULL ? " " : "",
+        snprintf(left, sizeof left, "%s%s%s%s", dashes(option->name), option->name,
+                 option->value_name != NULL ? " " : "",
                  option->value_name != NULL ? option->value_name : "");
         printf("  %-24s %s\n", left, option->help);
     }
@@ -59,8 +66,8 @@ static enum command_parse take_value(const struct command_line *line,
 {
     size_t *seen = &cursor->seen[option - line->options];
     if (*seen >= option->values_max) {
-        command_error(line, "--%s comes %zu times, %zu at most", option->name, *seen + 1,
-                      option->values_max);
+        command_error(line, "%s%s comes %zu times, %zu at most", dashes(option->name), option->name,
+                      *seen + 1, option->values_max);
         return bad(line);
     }
     option->values[(*seen)++] = value;
@@ -72,13 +79,15 @@ static enum command_parse take_value(const struct command_line *line,
 
 static enum command_parse take_option(const struct command_line *line, struct cursor *cursor)
 {
-    const char *text = cursor->argv[cursor->index] + 2;
+    const char *word = cursor->argv[cursor->index];
+    bool letter = word[1] != '-';
+    const char *text = word + (letter ? 1 : 2);
     struct span all = span_from_string(text);
-    size_t equals = span_find(all, '=');
+    size_t equals = letter ? all.size : span_find(all, '=');
     struct span name = span_first(all, equals);
-    const struct command_option *option = find(line, name);
+    const struct command_option *option = (name.size == 1) == letter ? find(line, name) : NULL;
     if (option == NULL) {
-        command_error(line, "no option --%.*s", SPAN_ARG(name));
+        command_error(line, "no option %s%.*s", letter ? "-" : "--", SPAN_ARG(name));
         return bad(line);
     }
     bool has_value = equals < all.size;
@@ -94,7 +103,8 @@ static enum command_parse take_option(const struct command_line *line, struct cu
         return take_value(line, option, text + equals + 1, cursor);
     }
     if (cursor->index + 1 >= cursor->argc) {
-        command_error(line, "--%s needs a value: %s", option->name, option->value_name);
+        command_error(line, "%s%s needs a value: %s", dashes(option->name), option->name,
+                      option->value_name);
         return bad(line);
     }
     return take_value(line, option, cursor->argv[++cursor->index], cursor);
@@ -114,13 +124,10 @@ enum command_parse command_parse(const struct command_line *line, int argc, char
         } else if (!only_positional && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)) {
             print_help(line);
             return COMMAND_PARSE_HELP;
-        } else if (!only_positional && word[0] == '-' && word[1] == '-') {
+        } else if (!only_positional && word[0] == '-') {
             if (take_option(line, &cursor) != COMMAND_PARSE_GO) {
                 return COMMAND_PARSE_BAD;
             }
-        } else if (!only_positional && word[0] == '-') {
-            command_error(line, "no option %s", word);
-            return bad(line);
         } else if (positional < line->positional_max) {
             line->positional[positional++] = word;
         } else {

@@ -1,5 +1,5 @@
-/* A command line as a table: --name VALUE, --name=VALUE, flags, and what stands alone. No globals.
- */
+/* A command line as a table: --name VALUE, --name=VALUE, -n VALUE, flags, and what stands alone. No
+ * globals. */
 #ifndef POPGATE_APP_COMMAND_OPTIONS_H
 #define POPGATE_APP_COMMAND_OPTIONS_H
 
@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 struct command_option {
-    const char *name;       /* without the dashes; NULL ends the table */
+    const char *name;       /* without the dashes, one letter has one; NULL ends the table */
     const char *value_name; /* as the help shows it; NULL: a flag */
     const char *help;
     const char **values; /* where to put the values; NULL for a flag */
@@ -28,6 +28,8 @@ struct command_line {
     const char **positional; /* NULL: none is allowed */
     size_t positional_max;
 };
+
+#define COMMAND_ALLOW_DEMO_HELP "accept the demo authority's CA on addresses other than loopback"
 
 enum command_parse { COMMAND_PARSE_BAD = 0, COMMAND_PARSE_GO, COMMAND_PARSE_HELP };
 

@@ -1,41 +1,31 @@
+#include "app/command_options.h"
 #include "app/commands.h"
 #include "app/gate_process.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-
-static void print_usage(FILE *out)
-{
-    fprintf(out,
-            "usage: popgate run -c FILE [--allow-demo]\n\n"
-            "  -c FILE        the configuration\n"
-            "  --allow-demo   accept the demo authority's CA on addresses other than loopback\n\n"
-            "SIGTERM drains and exits, SIGHUP reloads the configuration and the files it names;\n"
-            "those files are also reloaded when they change on disk.\n");
-}
 
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct gate_options *options)
 {
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            print_usage(stdout);
-            return 0;
-        }
-        if (strcmp(argv[i], "--allow-demo") == 0) {
-            options->allow_demo = true;
-        } else if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
-            options->config_path = argv[++i];
-        } else {
-            fprintf(stderr, "popgate run: what is '%s'?\n", argv[i]);
-            print_usage(stderr);
-            return 2;
-        }
+    const struct command_option table[] = {
+        {"c", "FILE", "the configuration", &options->config_path, 1, NULL, NULL},
+        {"allow-demo", NULL, COMMAND_ALLOW_DEMO_HELP, NULL, 0, NULL, &options->allow_demo},
+        {0},
+    };
+    const struct command_line line = {
+        .command = "run",
+        .synopsis = "-c FILE [--allow-demo]",
+        .purpose = "The gate, until SIGTERM, which drains it. SIGHUP reloads the configuration and "
+                   "the files it names;\nthose files are also reloaded when they change on disk.\n",
+        .options = table,
+    };
+    enum command_parse parsed = command_parse(&line, argc, argv);
+    if (parsed != COMMAND_PARSE_GO) {
+        return parsed == COMMAND_PARSE_HELP ? 0 : 2;
     }
     if (options->config_path == NULL) {
-        fprintf(stderr, "popgate run: -c FILE is missing\n");
-        print_usage(stderr);
+        command_error(&line, "-c FILE is missing");
         return 2;
     }
     return -1;

@@ -1,56 +1,42 @@
 /* popgate validate: everything a run loads, and no listener. */
+#include "app/command_options.h"
 #include "app/commands.h"
-
 #include "app/config_example.h"
 #include "app/generation.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct validate_options {
     const char *config_path;
     bool allow_demo, example;
 };
 
-static void print_usage(FILE *out)
-{
-    fprintf(
-        out,
-        "usage: popgate validate -c FILE [--allow-demo]\n"
-        "       popgate validate --example\n\n"
-        "Loads what popgate run would load: the configuration, keys, certificates and JWKS files. "
-        "Opens\n"
-        "no listener. Errors go to standard error as file:line:column: message.\n\n"
-        "  -c FILE        the configuration\n"
-        "  --allow-demo   accept the demo authority's CA on addresses other than loopback\n"
-        "  --example      print a configuration with every key, its default and what it means\n\n"
-        "Exit 0: a run would start. 1: it would not. 2: bad usage.\n");
-}
-
 /* -1: go on; else the exit code. */
 static int parse(int argc, char **argv, struct validate_options *options)
 {
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            print_usage(stdout);
-            return 0;
-        }
-        if (strcmp(argv[i], "--allow-demo") == 0) {
-            options->allow_demo = true;
-        } else if (strcmp(argv[i], "--example") == 0) {
-            options->example = true;
-        } else if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
-            options->config_path = argv[++i];
-        } else {
-            fprintf(stderr, "popgate validate: what is '%s'?\n", argv[i]);
-            print_usage(stderr);
-            return 2;
-        }
+    const struct command_option table[] = {
+        {"c", "FILE", "the configuration", &options->config_path, 1, NULL, NULL},
+        {"allow-demo", NULL, COMMAND_ALLOW_DEMO_HELP, NULL, 0, NULL, &options->allow_demo},
+        {"example", NULL, "print a configuration with every key, its default and what it means",
+         NULL, 0, NULL, &options->example},
+        {0},
+    };
+    const struct command_line line = {
+        .command = "validate",
+        .synopsis = "-c FILE [--allow-demo] | --example",
+        .purpose = "Loads what popgate run would load: the configuration, keys, certificates and "
+                   "JWKS files. Opens\nno listener. Errors go to standard error as "
+                   "file:line:column: message.\n",
+        .options = table,
+        .examples = "Exit 0: a run would start. 1: it would not. 2: bad usage.\n",
+    };
+    enum command_parse parsed = command_parse(&line, argc, argv);
+    if (parsed != COMMAND_PARSE_GO) {
+        return parsed == COMMAND_PARSE_HELP ? 0 : 2;
     }
     if (options->config_path == NULL && !options->example) {
-        fprintf(stderr, "popgate validate: -c FILE is missing\n");
-        print_usage(stderr);
+        command_error(&line, "-c FILE is missing");
         return 2;
     }
     return -1;

@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 
 struct got {
-    const char *one, *many[2], *alone;
+    const char *one, *many[2], *letter, *alone;
     size_t many_count;
     bool flag;
 };
@@ -15,6 +15,7 @@ static enum command_parse parse(struct got *got, int argc, const char *const *ar
         {"one", "X", "help", &got->one, 1, NULL, NULL},
         {"many", "X", "help", got->many, 2, &got->many_count, NULL},
         {"flag", NULL, "help", NULL, 0, NULL, &got->flag},
+        {"c", "FILE", "help", &got->letter, 1, NULL, NULL},
         {0},
     };
     const struct command_line line = {.command = "test",
@@ -53,6 +54,24 @@ Test(options, takes_values_flags_and_what_stands_alone)
     cr_expect_str_eq(got.one, "-65s");
     cr_expect(PARSE(&got, "test", "--", "--one") == COMMAND_PARSE_GO);
     cr_expect_str_eq(got.alone, "--one");
+}
+
+Test(options, a_name_of_one_letter_has_one_dash)
+{
+    struct got got;
+    cr_expect(PARSE(&got, "test", "-c", "file", "--one", "a") == COMMAND_PARSE_GO);
+    cr_expect_str_eq(got.letter, "file");
+    cr_expect_str_eq(got.one, "a");
+    cr_expect(PARSE(&got, "test", "-c", "-c") == COMMAND_PARSE_GO);
+    cr_expect_str_eq(got.letter, "-c");
+    cr_expect(PARSE(&got, "test", "--c", "file") == COMMAND_PARSE_BAD);
+    cr_expect(PARSE(&got, "test", "-c=file") == COMMAND_PARSE_BAD);
+    cr_expect(PARSE(&got, "test", "-cfile") == COMMAND_PARSE_BAD);
+    cr_expect(PARSE(&got, "test", "-c") == COMMAND_PARSE_BAD);
+    cr_expect(PARSE(&got, "test", "-") == COMMAND_PARSE_BAD);
+    cr_expect(PARSE(&got, "test", "-c", "a", "-c", "b") == COMMAND_PARSE_BAD);
+    cr_expect(PARSE(&got, "test", "--", "-c") == COMMAND_PARSE_GO);
+    cr_expect_str_eq(got.alone, "-c");
 }
 
 Test(options, help_is_no_error)
