@@ -1,6 +1,7 @@
 #include "app/config_custom.h"
 
 #include "app/config_workers.h"
+#include "auth/policy_match.h"
 #include "base/bytes.h"
 #include "base/uri.h"
 
@@ -538,6 +539,13 @@ CONFIG_READER(policy_path)
     if (!span_equal(uri.path, text)) {
         config_wrong(reader, node, "%s would never match, for requests are normalised; write %s",
                      config_quote(text).text, config_quote(uri.path).text);
+        return;
+    }
+    if (!policy_path_is_plain(text)) {
+        config_wrong(reader, node,
+                     "services differ in how they read %s; write it without \"//\", without \";\" "
+                     "and without escapes of what needs none",
+                     config_quote(text).text);
         return;
     }
     memcpy((uint8_t *)into + key->offset, &text, sizeof text);

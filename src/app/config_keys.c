@@ -192,7 +192,9 @@ const struct config_key config_keys[] = {
     {"policy[].path", CONFIG_CUSTOM, IN(struct auth_policy_rule, path),
      .read = config_read_policy_path, .value = "", .want = "/orders/", .example = "/orders/",
      .help =
-         "With a slash at the end: everything below it; else exactly that path. Left out: all."},
+         "With a slash at the end: everything below it; else exactly that path, with its case.\n"
+         "Left out: all. A request whose rule depends on how the service reads its path\n"
+         "(//orders/1, /orders;v=1/1, /orders%2F1) does not pass."},
     {"policy[].methods", CONFIG_SPANS, LIST(struct auth_policy_rule, methods, methods_count),
      .minimum = 1, .maximum = 32, .value = "", .want = "a list such as [GET, POST]",
      .check = config_check_method, .example = "[GET, POST]", .help = "Left out: all."},

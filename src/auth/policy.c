@@ -1,12 +1,96 @@
 #include "auth/policy_match.h"
 
+#include "base/bytes.h"
+
+/* ---- one path, read two ways ---- */
+
+static uint8_t hex_value(uint8_t digit)
+{
+    return (uint8_t)(digit <= '9' ? digit - '0' : digit - 'A' + 10);
+}
+
+/* The byte that stands at path.data[*at], which moves behind it. Escapes are in upper case, and
+ * those of unreserved bytes are gone; of what is left, those of bytes that a path may also hold as
+ * they are have two spellings ("%3A" and ":"), the others have this one and stay. */
+static uint8_t decode(struct span path, size_t *at)
+{
+    const uint8_t *text = path.data + *at;
+    if (text[0] == '%' && path.size - *at >= 3) {
+        uint8_t byte = (uint8_t)(hex_value(text[1]) << 4 | hex_value(text[2]));
+        if (byte == '\\' || byte_is(byte, BYTE_PATH)) {
+            *at += 3;
+            return byte == '\\' ? '/' : byte;
+        }
+    }
+    *at += 1;
+    return text[0];
+}
+
+/* Takes the next byte of the plain reading of `path`, which *at is in: escapes are decoded, slashes
+ * that follow each other are one, and from ";" to the next one there is nothing. False at the end.
+ */
+static bool read_plain(struct span path, size_t *at, bool *in_slash, uint8_t *byte)
+{
+    bool in_parameter = false;
+    while (*at < path.size) {
+        *byte = decode(path, at);
+        if (*byte == '/') {
+            in_parameter = false;
+            if (!*in_slash) {
+                *in_slash = true;
+                return true;
+            }
+        } else {
+            in_parameter = in_parameter || *byte == ';';
+            if (!in_parameter) {
+                *in_slash = false;
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool policy_path_is_plain(struct span path)
+{
+    size_t at = 0;
+    bool in_slash = false;
+    uint8_t byte;
+    for (size_t i = 0; i < path.size; i++) {
+        if (!read_plain(path, &at, &in_slash, &byte) || at != i + 1 || byte != path.data[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool is_prefix(struct span rule)
+{
+    return rule.data[rule.size - 1] == '/';
+}
+
 static bool path_matches(struct span rule, struct span path)
 {
     if (rule.size == 0) {
         return true;
     }
-    return rule.data[rule.size - 1] == '/' ? span_starts_with(path, rule) : span_equal(path, rule);
+    return is_prefix(rule) ? span_starts_with(path, rule) : span_equal(path, rule);
 }
+
+static bool plain_path_matches(struct span rule, struct span path)
+{
+    size_t at = 0;
+    bool in_slash = false;
+    uint8_t byte;
+    for (size_t i = 0; i < rule.size; i++) {
+        if (!read_plain(path, &at, &in_slash, &byte) || byte != rule.data[i]) {
+            return false;
+        }
+    }
+    return rule.size == 0 || is_prefix(rule) || !read_plain(path, &at, &in_slash, &byte);
+}
+
+/* ---- rules ---- */
 
 static bool contains(const struct span *list, size_t count, struct span wanted)
 {
@@ -18,17 +102,30 @@ static bool contains(const struct span *list, size_t count, struct span wanted)
     return false;
 }
 
-const struct auth_policy_rule *policy_match(const struct auth_policy_rule *rules, size_t count,
-                                            struct span method, struct span path)
+static const struct auth_policy_rule *
+first_match(const struct auth_policy_rule *rules, size_t count, struct span method,
+            struct span path, bool (*matches)(struct span rule, struct span path))
 {
     for (size_t i = 0; i < count; i++) {
         const struct auth_policy_rule *rule = &rules[i];
-        if (path_matches(rule->path, path) &&
+        if (matches(rule->path, path) &&
             (rule->methods_count == 0 || contains(rule->methods, rule->methods_count, method))) {
             return rule;
         }
     }
     return NULL;
+}
+
+/* Two readings stand for all there are between them (of a service that merges slashes and keeps
+ * parameters, say). Where both find a prefix, all find it, for what is plain stays as it is; where
+ * both find an exact path, the path is plain; and a rule that another reading finds before it, the
+ * plain one finds too. */
+bool policy_match(const struct auth_policy_rule *rules, size_t count, struct span method,
+                  struct span path, const struct auth_policy_rule **rule)
+{
+    *rule = first_match(rules, count, method, path, path_matches);
+    return count == 0 || policy_path_is_plain(path) ||
+           first_match(rules, count, method, path, plain_path_matches) == *rule;
 }
 
 bool policy_admits_peer(const struct auth_policy_rule *rule, struct span spiffe_id)

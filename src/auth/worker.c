@@ -470,8 +470,9 @@ static enum status examine(struct auth_worker *worker, const struct auth_request
         return STATUS_OK;
     }
     watch_clock(worker, now);
-    const struct auth_policy_rule *rule = policy_match(settings->policy, settings->policy_count,
-                                                       request->method, request->path);
+    const struct auth_policy_rule *rule;
+    bool one_reading = policy_match(settings->policy, settings->policy_count, request->method,
+                                    request->path, &rule);
     check->rule = rule;
     if (rule != NULL && (rule->deny || !policy_admits_peer(rule, request->spiffe_id))) {
         return auth_deny(check, AUTH_DENIAL_POLICY, "rule %zu %s",
@@ -479,8 +480,12 @@ static enum status examine(struct auth_worker *worker, const struct auth_request
                          rule->deny ? "denies everyone" : "is for other peers");
     }
     /* Credentials that are there are checked all the same: who sends them means them. */
-    if (rule != NULL && rule->open && request->authorization_count == 0 &&
-        request->dpop_count == 0) {
+    bool none = request->authorization_count == 0 && request->dpop_count == 0;
+    if (!one_reading && !none) {
+        return auth_deny(check, AUTH_DENIAL_POLICY,
+                         "services differ in how they read this path, and rules in what it may");
+    }
+    if (one_reading && none && rule != NULL && rule->open) {
         return STATUS_OK;
     }
     struct span token = {NULL, 0};

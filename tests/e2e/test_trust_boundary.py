@@ -127,6 +127,33 @@ def test_open_paths_are_not_widened(world, start):
     expect_next_works(world, gate, upstream)
 
 
+def test_rules_are_not_evaded_by_another_spelling(world, start):
+    """What a service may read as another path than the rules did, for those that merge slashes, cut parameters, decode."""
+    gate, upstream = start(policy=[{"path": "/admin/", "deny": True}, {"path": "/none", "open": True},
+                                   {"path": "/open/", "open": True}, {"path": "/write/", "scope": ["never.given"]}, {}])
+    evasions = ["//admin/x", "/admin;v=1/x", "/admin%2Fx", "/admin%5cx", "/admin%3bv/x", "/;a/admin/x", "/x/..//admin/x",
+                "/%2fadmin/x", "//write/x", "/write;/x", "/write%2Fx", "/none;x", "//none", "/open;/x", "//open/x"]
+    with world.connect(gate) as connection:
+        for target in evasions:
+            assert world.request(connection, "GET", target, []).status == 401, target
+            response = world.request(connection, "GET", target, world.credentials("GET", target))
+            assert response.status == 403 and response.get("www-authenticate") is None, (target, response.status)
+        for target in ("/admin/x", "/open/../admin/x", "/open//../../admin/x", "/open/%2e%2e/admin/x", "/admin//x",
+                       "/admin/;v/x", "/admin/%2Fx"):
+            assert world.request(connection, "GET", target, []).status == 403, target
+            assert world.request(connection, "GET", target, world.credentials("GET", target)).status == 403, target
+        assert upstream.take() == []
+        # A rule that holds however the path is read, and no rule at all, are no reason to refuse it.
+        for target, forwarded in (("/open//a;b/%2F", b"/open//a;b/%2F"), ("/open//../admin/x", b"/open/admin/x"),
+                                  ("/open/;/../x", b"/open/x")):
+            assert world.request(connection, "GET", target, []).status == 200, target
+            assert upstream.take()[0].target == forwarded
+        for target in ("/files//a;v=1/b%2Fc", "/admin", "/ADMIN/x"):
+            assert world.request(connection, "GET", target, world.credentials("GET", target)).status == 200, target
+            assert upstream.take()[0].target == target.encode()
+    expect_next_works(world, gate, upstream)
+
+
 FORWARDED = [
     [("X-Forwarded-Host", "{host}")], [("X-Forwarded-Proto", "http")], [("X-Forwarded-Port", "8443")],
     [("X-Forwarded-Host", "{host}"), ("X-Forwarded-Proto", "{scheme}"), ("X-Forwarded-Port", "{port}"),

@@ -616,6 +616,17 @@ Test(config, policies)
                                       "requests are normalised; write \"/a\"");
     wrong("policy: [{path: /%3a}]\n", "f:2:17: policy[0].path: \"/%3a\" would never match, for "
                                       "requests are normalised; write \"/%3A\"");
+    static const char *const ambiguous[] = {"/a//b/", "/a;b",   "/a%2Fb",
+                                            "/a%5Cb", "/a%3Bb", "/a%3Ab"};
+    for (size_t i = 0; i < sizeof ambiguous / sizeof *ambiguous; i++) {
+        char text[100], error[300];
+        (void)snprintf(text, sizeof text, "policy: [{path: '%s'}]\n", ambiguous[i]);
+        (void)snprintf(error, sizeof error,
+                       "f:2:17: policy[0].path: services differ in how they read \"%s\"; write it "
+                       "without \"//\", without \";\" and without escapes of what needs none",
+                       ambiguous[i]);
+        wrong(text, error);
+    }
     wrong("policy: [{methods: [get]}]\n", "f:2:21: policy[0].methods[0]: \"get\" is not a method: "
                                           "they are in upper case; write it such as GET");
     wrong("policy: [{methods: ['GET, POST']}]\n",

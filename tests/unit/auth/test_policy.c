@@ -21,8 +21,11 @@ static const struct auth_policy_rule rules[] = {
 
 static const struct auth_policy_rule *match(const char *method, const char *path)
 {
-    return policy_match(rules, sizeof(rules) / sizeof(*rules), span_from_string(method),
-                        span_from_string(path));
+    const struct auth_policy_rule *rule = &rules[0];
+    cr_expect(policy_match(rules, sizeof(rules) / sizeof(*rules), span_from_string(method),
+                           span_from_string(path), &rule),
+              "%s", path);
+    return rule;
 }
 
 Test(policy, a_path_without_a_slash_at_its_end_is_exact)
@@ -53,9 +56,98 @@ Test(policy, the_first_rule_that_matches_path_and_method_decides)
 Test(policy, an_empty_path_is_every_path)
 {
     static const struct auth_policy_rule any[] = {{.deny = true}};
-    cr_expect_eq(policy_match(any, 1, span_from_string("GET"), span_from_string("/x")), &any[0]);
-    cr_expect_null(policy_match(any, 0, span_from_string("GET"), span_from_string("/x")));
-    cr_expect_null(policy_match(NULL, 0, span_from_string("GET"), span_from_string("/x")));
+    static const char *const paths[] = {"/x", "//x;y%2F"};
+    for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+        const struct auth_policy_rule *rule = NULL;
+        struct span path = span_from_string(paths[i]);
+        cr_expect(policy_match(any, 1, span_from_string("GET"), path, &rule));
+        cr_expect_eq(rule, &any[0]);
+        cr_expect(policy_match(any, 0, span_from_string("GET"), path, &rule));
+        cr_expect_null(rule);
+        cr_expect(policy_match(NULL, 0, span_from_string("GET"), path, &rule));
+        cr_expect_null(rule);
+    }
+}
+
+/* What a rule says must not depend on who reads the path behind us. */
+Test(policy, a_path_that_services_read_differently_has_a_rule_only_if_all_give_it_that_one)
+{
+    static const struct {
+        const char *path;
+        const struct auth_policy_rule *rule; /* as it stands */
+        bool one;
+    } cases[] = {
+        /* another spelling of a denied prefix */
+        {"//admin/x", NULL, false},
+        {"///admin/x", NULL, false},
+        {"/admin;v=1/x", NULL, false},
+        {"/admin;/", NULL, false},
+        {"/admin%3Bv=1/x", NULL, false},
+        {"/admin%2Fx", NULL, false},
+        {"/admin%5Cx", NULL, false},
+        {"/%2Fadmin/x", NULL, false},
+        {"/;/admin/x", NULL, false},
+        {"/;a=b;c=d//;/admin;e/x", NULL, false},
+        /* of an open one */
+        {"/healthz;x", NULL, false},
+        {"//healthz", NULL, false},
+        {"/healthz%3B", NULL, false},
+        /* out of a prefix nothing leads but dots, which are gone before */
+        {"/admin//x", &rules[1], true},
+        {"/admin/;v=1/x", &rules[1], true},
+        {"/admin/%2F%2Fx;y", &rules[1], true},
+        {"/orders/a%3Ab", &rules[2], true},
+        /* an exact path is not the same with a slash, however it is spelled */
+        {"/healthz//", NULL, true},
+        {"/healthz/;x", NULL, true},
+        {"/healthzz;x", NULL, true},
+        {"/x//healthz", NULL, true},
+        {"/x;/healthz", NULL, true},
+        {"/%2541dmin/x", NULL, true},
+        {"/admi%C3%B1/x", NULL, true},
+        {"/%", NULL, true},
+        {"/%2", NULL, true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        const struct auth_policy_rule *rule = &rules[4];
+        bool one = policy_match(rules, sizeof(rules) / sizeof(*rules), span_from_string("GET"),
+                                span_from_string(cases[i].path), &rule);
+        cr_expect_eq(one, cases[i].one, "%s", cases[i].path);
+        cr_expect_eq(rule, cases[i].rule, "%s", cases[i].path);
+    }
+}
+
+Test(policy, a_byte_with_two_spellings_is_seen_under_both)
+{
+    static const struct auth_policy_rule verbs[] = {
+        {.path = S("/v1/x:cancel"), .deny = true},
+        {.path = S("/v1/"), .open = true},
+    };
+    const struct auth_policy_rule *rule = NULL;
+    cr_expect(
+        policy_match(verbs, 2, span_from_string("POST"), span_from_string("/v1/x:cancel"), &rule));
+    cr_expect_eq(rule, &verbs[0]);
+    cr_expect_not(policy_match(verbs, 2, span_from_string("POST"),
+                               span_from_string("/v1/x%3Acancel"), &rule));
+    cr_expect_eq(rule, &verbs[1]);
+    cr_expect(
+        policy_match(verbs, 2, span_from_string("POST"), span_from_string("/v1/x%3Aget"), &rule));
+    cr_expect_eq(rule, &verbs[1]);
+}
+
+Test(policy, plain_paths)
+{
+    static const char *const plain[] = {"/",       "/a",       "/a/",    "/a/b.c~d_e-f",
+                                        "/a%20b/", "/a:b@c/d", "/%C3%B1"};
+    static const char *const others[] = {"//",    "/a//b", "/a/;",    "/;",      "/a;b/c", "/a%2Fb",
+                                         "/a%5C", "/a%3B", "/a%3Ab",  "/%40",    "/a%24b", "/a%26",
+                                         "/a//",  "/a;",   "/a%2F/b", "/a/%5Cb", "/%2F"};
+    for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++) {
+        cr_expect(policy_path_is_plain(span_from_string(plain[i])), "%s", plain[i]);
+    }
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+        cr_expect_not(policy_path_is_plain(span_from_string(others[i])), "%s", others[i]);
+    }
 }
 
 Test(policy, peers_are_named_exactly)
