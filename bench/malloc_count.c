@@ -1,6 +1,8 @@
 /* Counts a process's allocations from outside of it: preloaded in front of its allocator, it adds
  * each call to a page that whoever set POPGATE_MALLOC_COUNT to a file's path can map and read.
- * Calls are counted by the address they came from, so that the reader can say whose they are. */
+ * Calls are counted by the address they came from, so that the reader can say whose they are; and
+ * how often jemalloc had to go from a thread's own cache to its heap for more, which is what an
+ * allocation costs anybody else. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -10,7 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define SITES 4096 /* a power of two */
+#define SITES       4096 /* a power of two */
+#define FILLS_EVERY 1024 /* calls; a power of two */
 
 struct site {
     _Atomic uint64_t address; /* 0: free */
@@ -19,6 +22,7 @@ struct site {
 
 struct counts {
     _Atomic uint64_t calls, bytes, lost; /* lost: by sites that found no room */
+    _Atomic uint64_t fills;              /* of thread caches, as of the last FILLS_EVERY calls */
     struct site sites[SITES];
 };
 
@@ -66,13 +70,41 @@ __attribute__((constructor)) static void start(void)
     }
 }
 
+typedef int mallctl_function(const char *, void *, size_t *, void *, size_t);
+
+static uint64_t statistic(mallctl_function *mallctl, const char *name)
+{
+    uint64_t value = 0;
+    size_t size = sizeof value;
+    return mallctl(name, &value, &size, NULL, 0) == 0 ? value : 0;
+}
+
+static void count_fills(void)
+{
+    mallctl_function *mallctl;
+    uint64_t epoch = 1;
+    find(&mallctl, "mallctl");
+    if (mallctl == NULL || mallctl("epoch", NULL, NULL, &epoch, sizeof epoch) != 0) {
+        return;
+    }
+    /* 4096 stands for all arenas (MALLCTL_ARENAS_ALL). */
+    atomic_store_explicit(&counts->fills,
+                          statistic(mallctl, "stats.arenas.4096.small.nfills") +
+                              statistic(mallctl, "stats.arenas.4096.large.nfills"),
+                          memory_order_relaxed);
+}
+
 static void count(size_t bytes, void *caller)
 {
     if (counts == NULL) {
         return;
     }
     uint64_t address = (uint64_t)(uintptr_t)caller;
-    atomic_fetch_add_explicit(&counts->calls, 1, memory_order_relaxed);
+    /* Not at the first call, which may be the allocator's own beginning. */
+    if (atomic_fetch_add_explicit(&counts->calls, 1, memory_order_relaxed) % FILLS_EVERY ==
+        FILLS_EVERY - 1) {
+        count_fills();
+    }
     atomic_fetch_add_explicit(&counts->bytes, bytes, memory_order_relaxed);
     for (size_t i = 0; i < SITES; i++) {
         struct site *site = &counts->sites[(address * 0x9e3779b97f4a7c15u >> 32 ^ i) % SITES];

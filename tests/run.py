@@ -145,13 +145,17 @@ def run_pytest(report, arguments, options, environment):
     return code, output, seconds, xml_counts(report)
 
 
+def sanitized(build):
+    return re.search(r"^POPGATE_SANITIZE:\w+=.", (build / "CMakeCache.txt").read_text(), re.M) is not None
+
+
 def suite_e2e(build, totals, options):
     """pytest over the running sidecar; the tests themselves run on each io backend. They wait for real time to pass, so on a
     shared machine one may miss its moment: what failed is run once more, alone, and said; what fails twice has failed."""
     folder = TESTS / "e2e"
     environment = dict(os.environ, POPGATE=str((build / "popgate").resolve()),
                        PYTHONDONTWRITEBYTECODE="1",
-                       POPGATE_SANITIZED="1" if re.search("address|thread", build.name) else "")
+                       POPGATE_SANITIZED="1" if sanitized(build) else "")
     chosen = options.pytest or [str(folder)]
     code, output, seconds, counts = run_pytest(build / "e2e.xml", chosen, options, environment)
     passed, failed, skipped = counts or (0, 1, 0)

@@ -202,7 +202,9 @@ def report_latency(comparison, names, out):
 def report_allocations(comparison, out):
     for rows in comparison.results.get("allocations", {}).values():
         for row in filter(None, rows):
-            print(f"allocations of a request after warm-up, 64 connections: {row['per_request']:.3f}", file=out)
+            print(f"allocations of a request after warm-up, 64 connections: {row['per_request']:.3f}, "
+                  f"of which {row['from_the_heap']:.4f} took memory from the heap, the rest from the thread's own cache",
+                  file=out)
             for caller, count in row["by_caller"].items():
                 print(f"  {count:8.3f}  {caller}", file=out)
 

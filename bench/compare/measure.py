@@ -115,13 +115,13 @@ SITES = 4096
 
 def read_counts(path):
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as page:
-        calls, size, lost = struct.unpack_from("<3Q", page, 0)
+        calls, _, _, fills = struct.unpack_from("<4Q", page, 0)
         sites = {}
         for index in range(SITES):
-            address, count = struct.unpack_from("<2Q", page, 24 + 16 * index)
+            address, count = struct.unpack_from("<2Q", page, 32 + 16 * index)
             if count:
                 sites[address] = count
-    return calls, size, lost, sites
+    return calls, fills, sites
 
 
 def name_sites(pid, sites):
@@ -158,9 +158,9 @@ def allocations(setup, proxy, counter, requests):
         before = read_counts(counter)
         bench(setup, proxy, "--connections", 64, "--requests", count, proofs=count + 200)
         after = read_counts(counter)
-        sites = {a: n - before[3].get(a, 0) for a, n in after[3].items() if n > before[3].get(a, 0)}
-        with_load.append((after[0] - before[0], sites))
-    (few, few_sites), (many, many_sites) = with_load
+        sites = {a: n - before[2].get(a, 0) for a, n in after[2].items() if n > before[2].get(a, 0)}
+        with_load.append((after[0] - before[0], after[1] - before[1], sites))
+    (few, few_fills, few_sites), (many, many_fills, many_sites) = with_load
     names = name_sites(pid, many_sites)
     by_name = {}
     for address, count in many_sites.items():
@@ -168,6 +168,7 @@ def allocations(setup, proxy, counter, requests):
         name = names.get(address, hex(address))
         by_name[name] = by_name.get(name, 0) + extra
     return {"per_request": (many - few) / requests,
+            "from_the_heap": max(0, many_fills - few_fills) / requests,
             "by_caller": {n: c / requests for n, c in sorted(by_name.items(), key=lambda kv: -kv[1]) if c > requests / 100}}
 
 
