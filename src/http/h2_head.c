@@ -9,6 +9,7 @@ enum pseudo {
     PSEUDO_PATH = 4,
     PSEUDO_AUTHORITY = 8,
     PSEUDO_STATUS = 16,
+    PSEUDO_PROTOCOL = 32,
 };
 
 void h2_head_begin(struct h2_head *builder, struct http_head *head, uint8_t *text,
@@ -56,11 +57,11 @@ void h2_head_move(struct h2_head *builder, uint8_t *text, uint32_t text_capacity
 {
     const uint8_t *old = builder->text;
     struct http_head *head = builder->head;
-    enum { MOVED = 10 };
+    enum { MOVED = 11 };
     struct span *spans[MOVED] = {
-        &builder->method,     &builder->scheme, &builder->path,   &builder->authority,
-        &builder->status,     &builder->host,   &builder->length, &builder->expect,
-        &head->authorization, &head->dpop,
+        &builder->method, &builder->scheme,     &builder->path, &builder->authority,
+        &builder->status, &builder->protocol,   &builder->host, &builder->length,
+        &builder->expect, &head->authorization, &head->dpop,
     };
     memcpy(text, old, builder->text_size);
     for (size_t i = 0; i < MOVED; i++) {
@@ -150,7 +151,7 @@ static const struct {
     enum pseudo bit;
 } pseudo_names[] = {
     {":method", PSEUDO_METHOD},       {":scheme", PSEUDO_SCHEME}, {":path", PSEUDO_PATH},
-    {":authority", PSEUDO_AUTHORITY}, {":status", PSEUDO_STATUS},
+    {":authority", PSEUDO_AUTHORITY}, {":status", PSEUDO_STATUS}, {":protocol", PSEUDO_PROTOCOL},
 };
 
 /* RFC 9113 section 8.3: "All pseudo-header fields MUST appear in a field block before all regular
@@ -160,8 +161,8 @@ static const struct {
 static void pseudo_field(struct h2_head *builder, unsigned allowed, struct span name,
                          struct span value)
 {
-    struct span *const places[] = {&builder->method, &builder->scheme, &builder->path,
-                                   &builder->authority, &builder->status};
+    struct span *const places[] = {&builder->method,    &builder->scheme, &builder->path,
+                                   &builder->authority, &builder->status, &builder->protocol};
     const char *reason = wrong_value(value);
     if (reason != NULL) {
         refuse(builder, 400, reason);
@@ -262,8 +263,9 @@ void h2_head_request_field(struct h2_head *builder, const struct http_limits *li
         return;
     }
     if (is_pseudo(name)) {
-        pseudo_field(builder, PSEUDO_METHOD | PSEUDO_SCHEME | PSEUDO_PATH | PSEUDO_AUTHORITY, name,
-                     value);
+        const unsigned allowed = PSEUDO_METHOD | PSEUDO_SCHEME | PSEUDO_PATH | PSEUDO_AUTHORITY |
+                                 PSEUDO_PROTOCOL;
+        pseudo_field(builder, allowed, name, value);
     } else {
         regular_field(builder, name, value);
     }
@@ -314,8 +316,12 @@ static void finish_target(struct h2_head *builder, struct span_mut out)
         return;
     }
     head->method = builder->method;
-    if (span_equal_string(head->method, "CONNECT")) {
+    bool connects = span_equal_string(head->method, "CONNECT");
+    bool protocol = (builder->pseudo_seen & PSEUDO_PROTOCOL) != 0;
+    if (connects && !protocol) {
         refuse(builder, 400, "CONNECT is not served");
+    } else if (protocol && !connects) {
+        refuse(builder, 400, "protocol without CONNECT");
     } else if ((builder->pseudo_seen & needed) != needed) {
         refuse(builder, 400, "pseudo-header field missing");
     } else if (!span_equal_string(builder->scheme, "https")) {
@@ -423,6 +429,27 @@ static void finish_expect(struct h2_head *builder, bool end_stream)
     builder->head->expect_continue = !end_stream;
 }
 
+/* RFC 8441 section 4: "A new pseudo-header field :protocol MAY be included on request HEADERS
+ * indicating the desired protocol to be spoken on the tunnel created by CONNECT." "On requests that
+ * contain the :protocol pseudo-header field, the :scheme and :path pseudo-header fields of the
+ * target URI (see Section 5) MUST also be included." The one protocol is WebSocket. RFC 9110
+ * section 9.3.6: "A CONNECT request message does not have content". */
+static void finish_connect(struct h2_head *builder, bool end_stream)
+{
+    struct http_head *head = builder->head;
+    if (!span_equal_ignore_case(builder->protocol, SPAN_LITERAL("websocket"))) {
+        refuse(builder, 501, "a protocol other than websocket");
+    } else if (builder->lengths > 0) {
+        refuse(builder, 400, "Content-Length of a tunnel");
+    } else if (end_stream) {
+        refuse(builder, 400, "a tunnel that ends where it begins");
+    }
+    head->extended_connect = true;
+    head->upgrade_websocket = true;
+    head->body = HTTP_BODY_NONE;
+    head->expect_continue = false;
+}
+
 /* RFC 9113 section 8.2.3: "If there are multiple Cookie header fields after decompression, these
  * MUST be concatenated into a single octet string using the two-octet delimiter of 0x3b, 0x20 [...]
  * before being passed into a non-HTTP/2 context". The first one's place takes them all. */
@@ -477,7 +504,9 @@ enum status h2_head_request_finish(struct h2_head *builder, const struct http_li
     if (builder->refusal.status == 0 && http_field_in(head->fields_seen, HTTP_FIELD_DISGUISED)) {
         refuse(builder, 400, "a known header under another spelling");
     }
-    if (builder->refusal.status == 0) {
+    if (builder->refusal.status == 0 && (builder->pseudo_seen & PSEUDO_PROTOCOL) != 0) {
+        finish_connect(builder, end_stream);
+    } else if (builder->refusal.status == 0) {
         finish_body(builder, limits, end_stream);
         finish_expect(builder, end_stream);
     }
@@ -515,6 +544,12 @@ enum status h2_head_response_finish(struct h2_head *builder, struct span method,
     head->keep_alive = true;
     if (!read_status(builder->status, &head->status)) {
         refuse(builder, 502, "status is not 100 to 599");
+    }
+    if (head->status / 100 == 2 && span_equal_string(method, "CONNECT")) {
+        /* RFC 9110 section 9.3.6: "A client MUST ignore any Content-Length or Transfer-Encoding
+         * header fields received in a successful response to CONNECT." */
+        head->body = HTTP_BODY_UNTIL_CLOSE;
+        return builder->refusal.status == 0 ? STATUS_OK : STATUS_MALFORMED;
     }
     finish_length(builder);
     if (head->status == 101) {

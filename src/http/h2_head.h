@@ -20,7 +20,7 @@ struct h2_head {
     bool te_trailers;
     uint8_t hosts, lengths, expects; /* how often, up to 2 */
     uint8_t cookies;                 /* up to 2 */
-    struct span method, scheme, path, authority, status;
+    struct span method, scheme, path, authority, protocol, status;
     struct span host, length, expect;
     struct http_refusal refusal; /* status 0: nothing is wrong so far */
 };
@@ -51,12 +51,15 @@ void h2_head_request_field(struct h2_head *builder, const struct http_limits *li
                            struct span name, struct span value);
 
 /* All fields are there. STATUS_OK: *builder->head is a request as http1_parse_request gives one,
- * body LENGTH where a length was announced, else CHUNKED unless `end_stream`. Else builder->refusal
- * says what is wrong: 400 is RFC 9113's "malformed". */
+ * body LENGTH where a length was announced, else CHUNKED unless `end_stream`; extended CONNECT
+ * (RFC 8441) to "websocket" sets upgrade_websocket and extended_connect, and has no body: what
+ * follows is the tunnel's. Else builder->refusal says what is wrong: 400 is RFC 9113's "malformed",
+ * 501 another protocol. */
 MUST_CHECK enum status h2_head_request_finish(struct h2_head *builder,
                                               const struct http_limits *limits, bool end_stream);
 
-/* The same for a response to a request with `method`; 1xx are heads of their own. */
+/* The same for a response to a request with `method`; 1xx are heads of their own. A 2xx to CONNECT
+ * opens a tunnel: body UNTIL_CLOSE. */
 void h2_head_response_field(struct h2_head *builder, const struct http_limits *limits,
                             struct span name, struct span value);
 MUST_CHECK enum status h2_head_response_finish(struct h2_head *builder, struct span method,

@@ -25,7 +25,7 @@ struct h2_session {
     bool calm;   /* the budget is used up */
     bool failed; /* nothing more is received */
     bool in_head, in_trailers;
-    bool peer_leaves;
+    bool peer_leaves, peer_known;
     uint8_t continuations;
     const char *failure;
     int64_t budget;

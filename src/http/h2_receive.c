@@ -224,7 +224,8 @@ static void note_framing(struct h2_stream *stream, const struct http_head *head)
     stream->head_done = true;
     stream->has_length = head->body == HTTP_BODY_LENGTH;
     stream->content_left = head->content_length;
-    stream->no_content = head->body == HTTP_BODY_NONE;
+    stream->tunnel = head->extended_connect || head->body == HTTP_BODY_UNTIL_CLOSE;
+    stream->no_content = head->body == HTTP_BODY_NONE && !stream->tunnel;
 }
 
 static void end_stream(struct h2_session *session, struct h2_stream *stream,
@@ -274,6 +275,11 @@ static void trailers_end(struct h2_session *session, struct h2_stream *stream, b
     }
     if (session->block.refusal.status != 0) {
         break_stream(session, stream, session->block.refusal.reason);
+    } else if (stream->tunnel) {
+        /* RFC 9113 section 8.5: "Frame types other than DATA or stream management frames
+         * (RST_STREAM, WINDOW_UPDATE, and PRIORITY) MUST NOT be sent on a connected stream and MUST
+         * be treated as a stream error (Section 5.4.2) if received." */
+        break_stream(session, stream, "a field block in a tunnel");
     } else if (!last) {
         /* RFC 9113 section 8.1: "a HEADERS frame without the END_STREAM flag set after receiving
          * the HEADERS frame that opens a request [...] as malformed". */
@@ -319,6 +325,14 @@ static int frame_received(nghttp2_session *inner, const nghttp2_frame *frame, vo
             }
         }
         session->in_head = false;
+        break;
+    case NGHTTP2_SETTINGS:
+        if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) {
+            session->peer_known = true;
+            if (session->handler->settings != NULL) {
+                session->handler->settings(session->owner);
+            }
+        }
         break;
     case NGHTTP2_PING:
         if ((frame->hd.flags & NGHTTP2_FLAG_ACK) != 0 && session->handler->pong != NULL) {

@@ -164,6 +164,17 @@ bool h2_session_peer_is_leaving(const struct h2_session *session)
     return session->peer_leaves;
 }
 
+bool h2_session_peer_is_known(const struct h2_session *session)
+{
+    return session->peer_known;
+}
+
+bool h2_session_peer_takes_connect(const struct h2_session *session)
+{
+    return nghttp2_session_get_remote_settings(session->session,
+                                               NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1;
+}
+
 void h2_set_send_callbacks(nghttp2_session_callbacks *callbacks)
 {
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, frame_sent);

@@ -135,12 +135,14 @@ static int submit_settings(struct h2_session *session, const struct h2_options *
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, options->limits->head_bytes_max},
         {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1},
         {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, options->streams_max},
+        {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
     };
+    size_t count = sizeof entries / sizeof *entries;
     if (session->client) {
         entries[2] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
+        count--; /* what a server says */
     }
-    int error = nghttp2_submit_settings(session->session, NGHTTP2_FLAG_NONE, entries,
-                                        sizeof entries / sizeof *entries);
+    int error = nghttp2_submit_settings(session->session, NGHTTP2_FLAG_NONE, entries, count);
     if (error == 0) {
         error = nghttp2_session_set_local_window_size(session->session, NGHTTP2_FLAG_NONE, 0,
                                                       H2_CONNECTION_WINDOW);

@@ -51,6 +51,7 @@ struct h2_stream {
     uint32_t unconsumed;   /* payload that the owner has not taken */
     uint32_t after_code;   /* with resets_after */
     bool has_length, no_content;
+    bool tunnel; /* DATA has no end but the stream's, and no field block may come behind the head */
     bool head_done; /* the (final) head came whole */
     bool remote_ended, local_ended;
     bool was_reset;    /* by us */
@@ -85,6 +86,8 @@ struct h2_handler {
     /* Called at the body's end if stream->has_trailers: calls h2_session_send_trailers. */
     void (*trailers)(void *owner, struct h2_stream *stream);
     void (*pong)(void *owner); /* clients; may be NULL */
+    /* SETTINGS came: what the peer allows may have changed; may be NULL. */
+    void (*settings)(void *owner);
 };
 
 struct h2_options {
@@ -135,6 +138,10 @@ void h2_session_ping(struct h2_session *session);
 /* How many streams the peer lets us have at once; UINT32_MAX while it has not said. */
 uint32_t h2_session_peer_streams_max(const struct h2_session *session);
 bool h2_session_peer_is_leaving(const struct h2_session *session);
+/* The peer's first SETTINGS are here: what is asked about it is no longer a guess. */
+bool h2_session_peer_is_known(const struct h2_session *session);
+/* It takes extended CONNECT (RFC 8441 section 3, SETTINGS_ENABLE_CONNECT_PROTOCOL). */
+bool h2_session_peer_takes_connect(const struct h2_session *session);
 
 /* ---- both ---- */
 

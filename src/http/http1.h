@@ -79,9 +79,9 @@ void http1_write_number(struct http1_writer *writer, uint64_t number);
  * can forge a line. */
 void http1_write_header(struct http1_writer *writer, const char *name, struct span value);
 
-/* The head to send upstream: request line from the normalised uri, Host, every header not dropped,
- * the framing we chose (length or chunked), and no final CRLF, so that the caller can add its own
- * headers and then "\r\n". */
+/* The head to send upstream: request line from the normalised uri (GET for extended CONNECT: RFC
+ * 6455 section 4.1), Host, every header not dropped, the framing we chose (length or chunked), and
+ * no final CRLF, so that the caller can add its own headers and then "\r\n". */
 void http1_write_request_head(struct http1_writer *writer, const struct http_head *head);
 
 /* The head to send downstream, likewise without the final CRLF: status line, every header not

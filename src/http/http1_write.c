@@ -98,7 +98,7 @@ static const struct span upgrade_lines = SPAN_LITERAL(
 
 void http1_write_request_head(struct http1_writer *writer, const struct http_head *head)
 {
-    http1_write(writer, head->method);
+    http1_write(writer, head->extended_connect ? SPAN_LITERAL("GET") : head->method);
     http1_write(writer, SPAN_LITERAL(" "));
     http1_write(writer, head->uri.path);
     if (head->uri.has_query) {

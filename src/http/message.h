@@ -59,7 +59,11 @@ struct http_head {
     uint8_t minor_version; /* HTTP/1.x */
     bool keep_alive;       /* by version and Connection */
     bool expect_continue;
-    bool upgrade_websocket; /* Connection: upgrade and Upgrade: websocket */
+    /* A WebSocket is asked for: Connection: upgrade and Upgrade: websocket, or extended CONNECT. In
+     * responses: a 101 that agrees to it. */
+    bool upgrade_websocket;
+    bool
+        extended_connect; /* CONNECT with :protocol (RFC 8441); the uri is as that of any request */
     enum http_body_kind body;
     uint64_t content_length;                  /* HTTP_BODY_LENGTH */
     uint32_t authorization_count, dpop_count; /* how often each came */

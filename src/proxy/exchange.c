@@ -198,6 +198,27 @@ static void deny(struct exchange *exchange, bool close)
                                  .close = close});
 }
 
+/* Extended CONNECT has no key: towards HTTP/1.1 the gate is the client, and begins as one. */
+static bool speaks_for_client(const struct exchange *exchange)
+{
+    return exchange->request.extended_connect && !exchange->proxy->settings->upstream_h2;
+}
+
+static struct span own_key(const struct exchange *exchange)
+{
+    size_t size = speaks_for_client(exchange) ? sizeof exchange->websocket_key : 0;
+    return span_make(exchange->websocket_key, size);
+}
+
+static bool begin_websocket(struct exchange *exchange)
+{
+    if (exchange->request.extended_connect) {
+        websocket_remove(&exchange->request, SPAN_LITERAL("sec-websocket-key"));
+    }
+    return !speaks_for_client(exchange) ||
+           websocket_begin(exchange->websocket_key, exchange->websocket_accept);
+}
+
 static struct request_facts facts_of(const struct exchange *exchange)
 {
     struct proxy *proxy = exchange->proxy;
@@ -209,6 +230,7 @@ static struct request_facts facts_of(const struct exchange *exchange)
         .shadow_check = exchange->shadow_denied ? auth_denial_label(exchange->check.denial) : NULL,
         .own_uri = settings->own_uri,
         .client = exchange->client_address,
+        .websocket_key = own_key(exchange),
         .forward_credentials = settings->forward_credentials || settings->auth->mode == AUTH_OFF,
         .random_state = &proxy->random_state,
     };
@@ -226,6 +248,7 @@ static void answer_upstream_error(struct exchange *exchange, enum proxy_upstream
         [PROXY_UPSTREAM_ERROR_CUT] = "the service closed in the middle of its answer",
         [PROXY_UPSTREAM_ERROR_BODY_TIMEOUT] = "the service made no progress",
         [PROXY_UPSTREAM_ERROR_DESCRIPTORS] = "no connection to the service can be made",
+        [PROXY_UPSTREAM_ERROR_WEBSOCKET] = "the service takes no WebSocket",
     };
     bool slow = kind == PROXY_UPSTREAM_ERROR_CONNECT_TIMEOUT ||
                 kind == PROXY_UPSTREAM_ERROR_HEAD_TIMEOUT ||
@@ -259,31 +282,42 @@ static bool connect_upstream(struct exchange *exchange, bool may_wait)
     return false;
 }
 
-static void forward(struct exchange *exchange, bool may_wait)
+/* Into proxy->head_text. False: the exchange is over. */
+static bool write_request_head(struct exchange *exchange, struct span *text)
 {
     struct proxy *proxy = exchange->proxy;
     struct http1_writer writer;
-    if (proxy->settings->upstream_h2) {
-        /* A server "MAY ignore a received Upgrade header field" (RFC 9110 section 7.8), and HTTP/2
-         * has none. */
-        exchange->request.upgrade_websocket = false;
-    }
     http1_writer_init(&writer, proxy->head_text, proxy->head_text_bytes);
     struct request_facts facts = facts_of(exchange);
     enum status status = request_head_write(&writer, &exchange->request, &facts);
     if (status == STATUS_TOO_LARGE) {
         exchange_reject(exchange, &(struct http_refusal){
                                       .status = 431, .reason = "the head to forward is too large"});
-        return;
+        return false;
     }
     if (status != STATUS_OK) {
         give_up_overloaded(exchange, "an identity value is not fit for a header");
-        return;
+        return false;
     }
     if (facts.identity != NULL) {
         exchange->success_fields_size = auth_success_fields(
             proxy->auth, &exchange->check, io_now(proxy->io), exchange->success_fields,
             sizeof exchange->success_fields);
+    }
+    *text = span_make(writer.data, writer.size);
+    return true;
+}
+
+static void forward(struct exchange *exchange, bool may_wait)
+{
+    struct proxy *proxy = exchange->proxy;
+    struct span text;
+    if (!begin_websocket(exchange)) {
+        give_up_overloaded(exchange, "there are no random bytes for a key");
+        return;
+    }
+    if (!write_request_head(exchange, &text)) {
+        return;
     }
     if (exchange->forwarded_ns == 0) {
         exchange->forwarded_ns = io_now(proxy->io)->boot_ns;
@@ -291,8 +325,13 @@ static void forward(struct exchange *exchange, bool may_wait)
     if (!connect_upstream(exchange, may_wait)) {
         return;
     }
-    if (upstream_write_head(exchange->upstream, span_make(writer.data, writer.size),
-                            !exchange->body_complete) != STATUS_OK) {
+    bool more = !exchange->body_complete || exchange->request.upgrade_websocket;
+    enum status status = upstream_write_head(exchange->upstream, text, more);
+    if (status == STATUS_UNSUPPORTED) {
+        exchange_upstream_unfit(exchange);
+        return;
+    }
+    if (status != STATUS_OK) {
         proxy_count_limit(proxy, PROXY_LIMIT_BUFFERS);
         give_up_overloaded(exchange, "the worker's buffers are used up");
         return;
@@ -364,7 +403,7 @@ void exchange_start(struct exchange *exchange)
 {
     const struct auth_settings *auth = exchange->proxy->settings->auth;
     struct span authority = exchange->request.uri.authority;
-    if (exchange->request.upgrade_websocket &&
+    if (exchange->request.upgrade_websocket && !exchange->request.extended_connect &&
         !websocket_expect(&exchange->request, exchange->websocket_accept)) {
         /* RFC 6455 section 4.2.1: "the server MUST stop processing the client's handshake and
          * return an HTTP response with an appropriate error code (such as 400 Bad Request)". */
@@ -504,6 +543,48 @@ bool exchange_upstream_switches(const struct exchange *exchange, const struct ht
            websocket_accepted(head, exchange->websocket_accept);
 }
 
+bool exchange_upstream_misleads(const struct exchange *exchange, const struct http_head *head)
+{
+    return exchange->request.extended_connect && head->status / 100 == 2;
+}
+
+/* RFC 9110 section 7.8: "A server MAY ignore a received Upgrade header field if it wishes to
+ * continue using the current protocol on that connection." */
+void exchange_upstream_unfit(struct exchange *exchange)
+{
+    leave_upstream(exchange);
+    if (exchange->request.extended_connect) {
+        counter_add(&exchange->proxy->metrics.upstream_errors[PROXY_UPSTREAM_ERROR_WEBSOCKET], 1);
+        answer_upstream_error(exchange, PROXY_UPSTREAM_ERROR_WEBSOCKET);
+        return;
+    }
+    exchange->request.upgrade_websocket = false;
+    forward(exchange, true);
+}
+
+static bool opens_tunnel(const struct exchange *exchange, const struct http_head *head)
+{
+    uint16_t status = head->status;
+    return exchange->request.upgrade_websocket &&
+           (exchange->upstream->is_stream ? status / 100 == 2 : status == 101);
+}
+
+/* What the client sends from here on is for the service. RFC 8441 section 5: a 2xx stands for 101
+ * wherever one side speaks HTTP/2; RFC 9110 section 9.3.6: "A server MUST NOT send any
+ * Transfer-Encoding or Content-Length header fields in a 2xx (Successful) response to CONNECT." */
+static void open_tunnel(struct exchange *exchange, struct http_head *head)
+{
+    exchange->tunnel = true;
+    exchange->body_complete = false;
+    if (exchange->request.extended_connect || exchange->upstream->is_stream) {
+        websocket_remove(head, SPAN_LITERAL("sec-websocket-accept"));
+        head->status = exchange->request.extended_connect ? 200 : 101;
+        head->reason = span_from_string(http_status_reason(head->status));
+        head->fields_seen &= ~(1u << HTTP_FIELD_CONTENT_LENGTH);
+        head->body = HTTP_BODY_UNTIL_CLOSE;
+    }
+}
+
 static void watch_expiry(struct exchange *exchange)
 {
     uint64_t left_s = (uint64_t)(exchange->expires_s - io_now(exchange->proxy->io)->wall_s);
@@ -551,11 +632,10 @@ static void bound_by_expiry(struct exchange *exchange, const struct http_head *h
 void exchange_upstream_head(struct exchange *exchange, struct http_head *head)
 {
     exchange->answer_begun = true;
-    exchange->status = head->status;
-    if (head->status == 101) {
-        exchange->tunnel = true;
-        exchange->body_complete = false; /* what the client sends from here on is for the service */
+    if (opens_tunnel(exchange, head)) {
+        open_tunnel(exchange, head);
     }
+    exchange->status = head->status;
     bound_by_expiry(exchange, head);
     exchange->client->answer_head(exchange, head);
     if (exchange->tunnel && !exchange->over) {
@@ -610,7 +690,10 @@ static bool is_idempotent(struct span method)
  * written anew if its head is all there is of it. */
 static bool retry(struct exchange *exchange, struct upstream *dead, enum exchange_reach reach)
 {
-    bool again = reach == EXCHANGE_UNSENT ||
+    /* The protocol towards the service may have changed meanwhile: then what was written is of no
+     * use. */
+    bool same = exchange->proxy->settings->upstream_h2 == dead->is_stream;
+    bool again = (reach == EXCHANGE_UNSENT && (same || exchange->bytes_in == 0)) ||
                  (reach == EXCHANGE_REFUSED && exchange->bytes_in == 0) ||
                  (reach == EXCHANGE_UNANSWERED && exchange->request.body == HTTP_BODY_NONE &&
                   is_idempotent(exchange->request.method));
@@ -620,7 +703,7 @@ static bool retry(struct exchange *exchange, struct upstream *dead, enum exchang
     exchange->retried = true;
     exchange->reason = NULL;
     counter_add(&exchange->proxy->metrics.upstream_retries, 1);
-    if (reach != EXCHANGE_UNSENT) {
+    if (reach != EXCHANGE_UNSENT || !same) {
         forward(exchange, false);
     } else if (connect_upstream(exchange, false)) {
         upstream_move_request(dead, exchange->upstream);

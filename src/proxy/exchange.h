@@ -64,12 +64,15 @@ struct exchange {
     bool shadow_denied;
     bool long_lived;              /* gRPC: silence is no fault of either side */
     struct span request_trailers; /* lines; set by the owner before exchange_body_end, or empty */
-    bool tunnel;                  /* after 101: body_complete means that the client half-closed */
+    /* After the 101, or the 2xx to extended CONNECT: body_complete means that the client
+     * half-closed. */
+    bool tunnel;
 
     struct io_timer expiry; /* of what has no end of its own: at the token's exp, or the
                                certificate's end */
     int64_t expires_s;
     char websocket_accept[WEBSOCKET_ACCEPT_BYTES]; /* if the request asks for an upgrade */
+    char websocket_key[WEBSOCKET_KEY_BYTES];       /* our own, for extended CONNECT */
 
     /* for the log and the metrics */
     enum proxy_outcome outcome;
@@ -122,8 +125,15 @@ void exchange_upstream_room(struct exchange *exchange);
 void exchange_upstream_stopped_reading(struct exchange *exchange);
 void exchange_upstream_informational(struct exchange *exchange, struct http_head *head);
 void exchange_upstream_head(struct exchange *exchange, struct http_head *head);
-/* Whether a 101 answers what the client asked for; then exchange_upstream_head opens the tunnel. */
+/* Of a service that speaks HTTP/1.1: whether a 101 answers what was asked for; then
+ * exchange_upstream_head opens the tunnel. */
 bool exchange_upstream_switches(const struct exchange *exchange, const struct http_head *head);
+/* The same service did not switch, with an answer that is no refusal: to the client of an extended
+ * CONNECT a 2xx would be an open tunnel. */
+bool exchange_upstream_misleads(const struct exchange *exchange, const struct http_head *head);
+/* The service's HTTP/2 takes no extended CONNECT: an Upgrade is ignored, a CONNECT is answered. The
+ * exchange leaves the upstream. */
+void exchange_upstream_unfit(struct exchange *exchange);
 void exchange_upstream_body(struct exchange *exchange, struct span payload);
 void exchange_upstream_trailers(struct exchange *exchange, const struct http_head *trailers);
 void exchange_upstream_end(struct exchange *exchange);

@@ -3,6 +3,7 @@
 
 #include "proxy/core.h"
 #include "proxy/downstream.h"
+#include "proxy/upstream.h"
 
 #include <assert.h>
 
@@ -43,6 +44,12 @@ static void write_head(struct downstream *downstream, struct http_head *head, bo
         drop_nonce(head);
     }
     http1_write_response_head(&writer, head, exchange->request.minor_version, keep_alive);
+    if (exchange->tunnel && exchange->upstream->is_stream) {
+        /* HTTP/2 has no such field: that the service opened the tunnel says the same. */
+        http1_write_header(
+            &writer, "sec-websocket-accept",
+            span_make(exchange->websocket_accept, sizeof exchange->websocket_accept));
+    }
     http1_write(&writer, more);
     http1_write_string(&writer, "\r\n");
     if (writer.overflow) {

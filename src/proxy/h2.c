@@ -58,6 +58,7 @@ static void free_request(struct h2_request *request)
     io_timer_cancel(proxy->io, &request->body_timer);
     io_timer_cancel(proxy->io, &request->answer_timer);
     io_timer_cancel(proxy->io, &request->deadline);
+    io_timer_cancel(proxy->io, &request->idle_timer);
     buffer_clear(&request->trailers_in);
     buffer_clear(&request->trailers_out);
     buffer_clear(&request->body);
@@ -110,6 +111,24 @@ static void answer_timer_fired(struct io_timer *timer)
     h2_want_flush(request->downstream);
 }
 
+/* As the client of HTTP/1.1 in the same place, but for the connection, which goes on. */
+static void idle_timer_fired(struct io_timer *timer)
+{
+    struct h2_request *request = CONTAINER_OF(timer, struct h2_request, idle_timer);
+    proxy_count_limit(request->downstream->proxy, PROXY_LIMIT_IDLE);
+    give_up(request, "nothing passed through the tunnel");
+    h2_session_reset(request->downstream->h2->session, &request->stream, H2_CANCEL);
+    h2_want_flush(request->downstream);
+}
+
+void h2_request_alive(struct h2_request *request)
+{
+    struct proxy *proxy = request->downstream->proxy;
+    if (request->exchange != NULL && request->exchange->tunnel) {
+        io_timer_set(proxy->io, &request->idle_timer, proxy->settings->timeouts.idle_ms);
+    }
+}
+
 /* What the client set itself with grpc-timeout. */
 static void deadline_fired(struct io_timer *timer)
 {
@@ -145,6 +164,7 @@ static struct h2_stream *on_begin(void *owner, struct h2_head *builder)
     request->body_timer.fired = body_timer_fired;
     request->answer_timer.fired = answer_timer_fired;
     request->deadline.fired = deadline_fired;
+    request->idle_timer.fired = idle_timer_fired;
     buffer_init(&request->trailers_in, &proxy->chunks);
     buffer_init(&request->trailers_out, &proxy->chunks);
     request->next = h2->requests;
@@ -203,7 +223,8 @@ static void on_head(void *owner, struct h2_stream *stream, struct http_head *hea
                          timeout_ms < DEADLINE_MS_MAX ? timeout_ms : DEADLINE_MS_MAX);
         }
     }
-    exchange->body_complete = stream->remote_ended;
+    /* A tunnel's request is its head; what follows waits until the tunnel is open. */
+    exchange->body_complete = stream->remote_ended || head->extended_connect;
     exchange_start(exchange);
 }
 
@@ -213,7 +234,7 @@ static void settle_body(struct h2_request *request)
 {
     struct proxy *proxy = request->downstream->proxy;
     bool waits = request->exchange != NULL && !request->exchange->long_lived &&
-                 !request->body_end && request->body.size == 0 &&
+                 !request->exchange->tunnel && !request->body_end && request->body.size == 0 &&
                  exchange_takes_body(request->exchange);
     if (!waits) {
         io_timer_cancel(proxy->io, &request->body_timer);
@@ -228,6 +249,7 @@ void h2_pump_body(struct h2_request *request)
     struct span first;
     while (request->exchange != NULL && exchange_takes_body(request->exchange) &&
            buffer_peek(&request->body, &first, 1) == 1) {
+        h2_request_alive(request);
         exchange_body(request->exchange, first);
         if (request->exchange == NULL) {
             return; /* given up: what waited was dropped */
@@ -253,6 +275,9 @@ static void on_data(void *owner, struct h2_stream *stream, struct span payload)
     if (request->exchange == NULL) {
         h2_session_consume(h2->session, stream, payload.size);
         return;
+    }
+    if (stream->tunnel) {
+        limit = 0;
     }
     if (limit > 0 && request->exchange->bytes_in + request->body.size + payload.size > limit) {
         h2_session_consume(h2->session, stream, payload.size);

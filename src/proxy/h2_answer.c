@@ -90,6 +90,7 @@ void h2_request_over(struct h2_request *request)
     request->exchange = NULL;
     io_timer_cancel(request->downstream->proxy->io, &request->body_timer);
     io_timer_cancel(request->downstream->proxy->io, &request->deadline);
+    io_timer_cancel(request->downstream->proxy->io, &request->idle_timer);
     if (request->body.size > 0) {
         h2_session_consume(h2->session, stream, request->body.size);
         buffer_clear(&request->body);
@@ -169,12 +170,14 @@ static void on_answer_head(struct exchange *exchange, struct http_head *head)
                         span_make(exchange->success_fields, exchange->success_fields_size));
     h2_session_respond(session_of(request), &request->stream, head->status, fields.list,
                        fields.count, !empty);
+    h2_request_alive(request);
     h2_want_flush(request->downstream);
 }
 
 static void on_answer_body(struct exchange *exchange, struct span payload)
 {
     struct h2_request *request = exchange->owner;
+    h2_request_alive(request);
     if (!append(request, payload)) {
         h2_request_over(request);
         h2_session_reset(session_of(request), &request->stream, H2_INTERNAL_ERROR);
@@ -203,8 +206,11 @@ static void on_answer_cut(struct exchange *exchange)
 {
     struct h2_request *request = exchange->owner;
     h2_request_over(request);
+    /* RFC 8441 section 5: "RST exceptions [of TCP] are represented with the RST_STREAM frame with a
+     * CANCEL (0x8) error code". */
+    uint32_t code = exchange->tunnel ? H2_CANCEL : H2_INTERNAL_ERROR;
     h2_session_reset(session_of(request), &request->stream,
-                     request->malformed ? H2_PROTOCOL_ERROR : H2_INTERNAL_ERROR);
+                     request->malformed ? H2_PROTOCOL_ERROR : code);
 }
 
 static void answer_grpc(struct h2_request *request, const struct answer *answer)

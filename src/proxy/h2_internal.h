@@ -26,6 +26,7 @@ struct h2_request {
     struct buffer trailers_in, trailers_out;
     bool trailers_lost; /* there was no room for them: the answer must not end well */
     struct io_timer body_timer, answer_timer, deadline;
+    struct io_timer idle_timer; /* of a tunnel: nothing passes either way */
 };
 
 struct h2 {
@@ -50,6 +51,8 @@ void h2_want_flush(struct downstream *downstream);
 void h2_request_over(struct h2_request *request);
 /* Hands over what waits of the client's body, as far as it is wanted. */
 void h2_pump_body(struct h2_request *request);
+/* Something passed, one way or the other: a tunnel's time begins anew. */
+void h2_request_alive(struct h2_request *request);
 /* Starts, restarts or stops the timer of a client that does not read. */
 void h2_answer_progress(struct h2_request *request);
 void h2_answer_read_trailers(void *owner, struct h2_stream *stream);

@@ -48,7 +48,8 @@ enum proxy_handshake {
     X(ILLEGAL, "illegal") /* a head or framing that is not HTTP/1.1 */                             \
     X(CUT, "cut")         /* closed in the middle of a body */                                     \
     X(BODY_TIMEOUT, "body_timeout")                                                                \
-    X(DESCRIPTORS, "descriptors") /* no socket to be had on this machine */
+    X(DESCRIPTORS, "descriptors") /* no socket to be had on this machine */                        \
+    X(WEBSOCKET, "websocket")     /* the client's WebSocket met a service that takes none */
 
 enum proxy_upstream_error {
 #define X(name, label) PROXY_UPSTREAM_ERROR_##name,

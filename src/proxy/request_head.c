@@ -142,6 +142,7 @@ enum status request_head_write(struct http1_writer *writer, struct http_head *he
     }
     write_client_cert(writer, facts);
     write_forwarded_for(writer, facts->client);
+    write_present(writer, "sec-websocket-key", facts->websocket_key);
     if (facts->shadow_check != NULL) {
         write_shadow(writer, facts->shadow_check);
     }

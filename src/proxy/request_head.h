@@ -14,6 +14,7 @@ struct request_facts {
     const char *shadow_check;             /* NULL, or the check that would have denied */
     struct span own_uri;                  /* for By= */
     const struct client_address *client;  /* NULL, or for x-forwarded-for */
+    struct span websocket_key;            /* empty, or of our own (proxy/websocket.h) */
     bool forward_credentials;
     uint64_t *random_state;
 };

@@ -236,6 +236,11 @@ static bool take_head(struct upstream *upstream, struct span bytes, size_t *head
         exchange_upstream_informational(exchange, head);
         return true;
     }
+    if (exchange_upstream_misleads(exchange, head)) {
+        exchange->reason = "the service answered, and did not switch to WebSocket";
+        fail(upstream, PROXY_UPSTREAM_ERROR_WEBSOCKET);
+        return false;
+    }
     upstream->head_done = true;
     upstream->keep_alive = head->keep_alive;
     http1_body_init(&upstream->body, head, 0);
@@ -573,6 +578,10 @@ void upstream_request_end(struct upstream *upstream)
 
 void upstream_half_close(struct upstream *upstream)
 {
+    if (upstream->is_stream) {
+        upstream_h2_request_end(upstream);
+        return;
+    }
     upstream->half_close = true;
     mark_dirty(upstream);
 }

@@ -63,7 +63,7 @@ struct upstream *upstream_acquire(struct proxy *proxy, struct exchange *exchange
                                   enum proxy_upstream_error *kind);
 
 /* Appends bytes of the request; STATUS_FULL: the worker's buffers are used up, nothing was
- * appended. */
+ * appended. STATUS_UNSUPPORTED: a WebSocket is asked for, and the service's HTTP/2 takes none. */
 MUST_CHECK enum status upstream_write_head(struct upstream *upstream, struct span head_text,
                                            bool has_body);
 MUST_CHECK enum status upstream_write(struct upstream *upstream, struct span bytes);

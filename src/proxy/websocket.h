@@ -6,6 +6,7 @@
 
 #include "http/message.h"
 
+#define WEBSOCKET_KEY_BYTES    24
 #define WEBSOCKET_ACCEPT_BYTES 28
 
 /* The accept value that the request's key calls for. False: there is not exactly one
@@ -13,8 +14,17 @@
 MUST_CHECK bool websocket_expect(const struct http_head *request,
                                  char accept[WEBSOCKET_ACCEPT_BYTES]);
 
+/* A key of our own for a service that speaks HTTP/1.1, where the client used extended CONNECT, and
+ * the accept value that it calls for. False: the system gives no random bytes. */
+MUST_CHECK bool websocket_begin(char key[WEBSOCKET_KEY_BYTES], char accept[WEBSOCKET_ACCEPT_BYTES]);
+
 /* True if the answer has exactly one Sec-WebSocket-Accept, and that is `accept`. */
 MUST_CHECK bool websocket_accepted(const struct http_head *response,
                                    const char accept[WEBSOCKET_ACCEPT_BYTES]);
+
+/* Takes out every field of that name: what belongs to the handshake of HTTP/1.1 alone. RFC 8441
+ * section 5: "Implementations using this extended CONNECT to bootstrap WebSockets do not do the
+ * processing of the Sec-WebSocket-Key and Sec-WebSocket-Accept header fields". */
+void websocket_remove(struct http_head *head, struct span name);
 
 #endif

@@ -1,9 +1,12 @@
-// The `ws` package on both sides of the gate: the proof rides on the upgrade, then frames pass both ways.
+// The `ws` package on both sides of the gate: the proof rides on the upgrade, then frames pass both ways. Over HTTP/2 the client is
+// Node's own (extended CONNECT, RFC 8441), with the frames of `ws` on its stream.
 import assert from 'node:assert/strict'
 import crypto from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { once } from 'node:events'
+import http2 from 'node:http2'
 import path from 'node:path'
+import tls from 'node:tls'
 import { after, before, describe, test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
 import { BACKENDS, Gate, ORIGIN, popgate } from './harness.mjs'
@@ -82,6 +85,47 @@ for (const backend of BACKENDS) {
         assert.equal(headers.dpop, undefined)
       })
     }
+
+    test('over HTTP/2: extended CONNECT, many on one connection', async () => {
+      const read = (name) => readFileSync(path.join(gate.authority, name))
+      const session = http2.connect(ORIGIN, { createConnection: () => tls.connect({ host: '127.0.0.1', port: gate.port,
+        servername: 'orders.example.com', ALPNProtocols: ['h2'], ca: read('ca.crt'), cert: read('client-a.crt'), key: read('client-a.key') }) })
+      try {
+        const [settings] = await once(session, 'remoteSettings')
+        assert.equal(settings.enableConnectProtocol, true)
+        const token = popgate('token', '--dir', gate.authority, '--audience', ORIGIN)
+        const open = (target, more = {}) => session.request({ ':method': 'CONNECT', ':protocol': 'websocket', ':path': target,
+          'sec-websocket-version': '13', 'sec-websocket-protocol': 'chat', authorization: `DPoP ${token}`,
+          dpop: popgate('proof', '--dir', gate.authority, '--method', 'CONNECT', '--url', ORIGIN + target, '--token', token), ...more })
+        await Promise.all(Array.from({ length: 10 }, async (_, number) => {
+          const stream = open(`/h2/${number}`)
+          const [headers] = await once(stream, 'response')
+          assert.equal(headers[':status'], 200)
+          assert.equal(headers['sec-websocket-protocol'], 'chat')
+          assert.equal(headers['sec-websocket-accept'], undefined)
+          const socket = new WebSocket(null, undefined, {})
+          socket._isServer = false // what ws takes for granted when it is given a stream that it did not open
+          stream.setNoDelay ??= () => stream
+          socket.setSocket(stream, Buffer.alloc(0), { maxPayload: 10_000_000, skipUTF8Validation: false, allowSynchronousEvents: true })
+          for (const size of [0, 1, 126, 65536, 500_000]) {
+            const data = crypto.randomBytes(size)
+            socket.send(data)
+            const [echoed] = await once(socket, 'message')
+            assert.ok(data.equals(echoed), `${size} bytes`)
+          }
+          socket.send('close me')
+          const [code, reason] = await once(socket, 'close')
+          assert.equal(code, 4001)
+          assert.equal(reason.toString(), 'as you wish')
+        }))
+        const refused = open('/h2/none', { dpop: popgate('proof', '--dir', gate.authority, '--method', 'GET', '--url', `${ORIGIN}/h2/none`, '--token', token) })
+        const [headers] = await once(refused, 'response')
+        assert.equal(headers[':status'], 401, 'htm is CONNECT')
+        refused.close()
+      } finally {
+        session.close()
+      }
+    })
 
     test("the service's close code arrives", async () => {
       const socket = connect('/chat')

@@ -45,8 +45,10 @@ class Connection:
         self.room = threading.Condition(self.lock)
         self.state = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False,
                                                                          header_encoding="utf-8"))
-        self.state.local_settings = h2.settings.Settings(client=False, initial_values={
-            h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: upstream.streams_max})
+        values = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: upstream.streams_max}
+        if upstream.takes_connect:
+            values[h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL] = 1
+        self.state.local_settings = h2.settings.Settings(client=False, initial_values=values)
         self.pings = 0
 
     def call(self, what):
@@ -137,6 +139,7 @@ class Upstream2:
     def __init__(self, handler=hello, on_head=None, on_data=None, path=None, streams_max=100, consume=True):
         self.handler, self.on_head, self.on_data, self.consume = handler, on_head, on_data, consume
         self.requests, self.errors, self.connections, self.streams_max = [], [], [], streams_max
+        self.takes_connect = False  # extended CONNECT (RFC 8441)
         self.lock = threading.Lock()
         if path is not None:
             self.socket = socket.socket(socket.AF_UNIX)

@@ -152,8 +152,6 @@ Test(h2_head, pseudo_header_fields_are_exactly_the_four)
     expect_refused(REQUEST(true, GOOD, {":method", "GET"}), 400, "repeated pseudo-header field");
     expect_refused(REQUEST(true, GOOD, {":path", "/"}), 400, "repeated pseudo-header field");
     expect_refused(REQUEST(true, GOOD, {":status", "200"}), 400, "unknown pseudo-header field");
-    expect_refused(REQUEST(true, GOOD, {":protocol", "websocket"}), 400,
-                   "unknown pseudo-header field");
     expect_refused(REQUEST(true, GOOD, {":", ""}), 400, "unknown pseudo-header field");
     expect_refused(REQUEST(true, {":method", "GET\r"}), 400, "control character in a field value");
     expect_refused(REQUEST(true, {":scheme", "https"}, {":authority", "a.example"}, {":path", "/"}),
@@ -389,4 +387,84 @@ Test(h2_head, responses)
                    "unknown pseudo-header field");
     expect_refused(RESPONSE("GET", true, {":status", "200"}, {"connection", "close"}), 400,
                    "connection-specific field");
+}
+
+#define CONNECT                                                                                    \
+    {":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "https"},                      \
+        {":authority", "a.example"},                                                               \
+    {                                                                                              \
+        ":path", "/ws?a"                                                                           \
+    }
+
+Test(h2_head, extended_connect_asks_for_a_websocket)
+{
+    cr_assert_eq(REQUEST(false, CONNECT, {"sec-websocket-version", "13"}), STATUS_OK);
+    expect_span(head.method, "CONNECT");
+    expect_span(head.uri.path, "/ws");
+    expect_span(head.uri.query, "a");
+    expect_span(head.uri.scheme, "https");
+    cr_assert(head.extended_connect && head.upgrade_websocket);
+    cr_assert_eq(head.body, HTTP_BODY_NONE);
+    cr_assert_eq(REQUEST(false, CONNECT, {"expect", "100-continue"}), STATUS_OK);
+    cr_assert_not(head.expect_continue);
+    cr_assert_eq(REQUEST(false, {":method", "CONNECT"}, {":protocol", "WebSocket"},
+                         {":scheme", "https"}, {":authority", "a.example"}, {":path", "/"}),
+                 STATUS_OK);
+    cr_assert_eq(REQUEST(false, GOOD), STATUS_OK);
+    cr_assert_not(head.extended_connect || head.upgrade_websocket);
+}
+
+Test(h2_head, a_connect_that_is_none_of_ours_is_refused)
+{
+    expect_refused(REQUEST(true, CONNECT), 400, "a tunnel that ends where it begins");
+    expect_refused(REQUEST(false, CONNECT, {"content-length", "0"}), 400,
+                   "Content-Length of a tunnel");
+    expect_refused(REQUEST(false, CONNECT, {"content-length", "x"}), 400,
+                   "Content-Length of a tunnel");
+    expect_refused(REQUEST(false, CONNECT, {"upgrade", "websocket"}), 400,
+                   "connection-specific field");
+    expect_refused(REQUEST(false, CONNECT, {"x", "1"}, {":protocol", "websocket"}), 400,
+                   "pseudo-header field behind a regular one");
+    expect_refused(REQUEST(false, CONNECT, {":protocol", "websocket"}), 400,
+                   "repeated pseudo-header field");
+    expect_refused(REQUEST(false, GOOD, {":protocol", "websocket"}), 400,
+                   "protocol without CONNECT");
+    expect_refused(REQUEST(false, {":method", "CONNECT"}, {":authority", "a.example"}), 400,
+                   "CONNECT is not served");
+    const char *const others[] = {"", "connect-udp", "websocket2", "websocke", "h2c"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        expect_refused(REQUEST(false, {":method", "CONNECT"}, {":protocol", others[i]},
+                               {":scheme", "https"}, {":authority", "a.example"}, {":path", "/"}),
+                       501, "a protocol other than websocket");
+    }
+    expect_refused(REQUEST(false, {":method", "CONNECT"}, {":protocol", "websocket"},
+                           {":authority", "a.example"}, {":path", "/"}),
+                   400, "pseudo-header field missing");
+    expect_refused(REQUEST(false, {":method", "CONNECT"}, {":protocol", "websocket"},
+                           {":scheme", "https"}, {":authority", "a.example"}),
+                   400, "pseudo-header field missing");
+}
+
+static enum status read_connect_answer(const char *status, const char *length)
+{
+    begin();
+    h2_head_response_field(&builder, &usual, SPAN_LITERAL(":status"), span_from_string(status));
+    if (length != NULL) {
+        h2_head_response_field(&builder, &usual, SPAN_LITERAL("content-length"),
+                               span_from_string(length));
+    }
+    return h2_head_response_finish(&builder, SPAN_LITERAL("CONNECT"), false);
+}
+
+Test(h2_head, a_2xx_to_connect_is_a_tunnel_whatever_length_it_names)
+{
+    const char *const opening[] = {"200", "204", "299"};
+    for (size_t i = 0; i < sizeof opening / sizeof *opening; i++) {
+        cr_assert_eq(read_connect_answer(opening[i], "5"), STATUS_OK);
+        cr_assert_eq(head.body, HTTP_BODY_UNTIL_CLOSE);
+    }
+    cr_assert_eq(read_connect_answer("403", "5"), STATUS_OK);
+    cr_assert_eq(head.body, HTTP_BODY_LENGTH);
+    cr_assert_neq(read_connect_answer("101", NULL), STATUS_OK);
+    cr_assert_neq(read_connect_answer("2000", NULL), STATUS_OK);
 }

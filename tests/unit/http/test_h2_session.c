@@ -513,3 +513,60 @@ Test(h2_session, its_memory_is_counted_and_given_back)
     cr_assert_leq(h2_session_memory(server.session), idle + 256);
     drop(&server);
 }
+
+static struct stream *open_tunnel(void)
+{
+    static const struct h2_field fields[] = {
+        {SPAN_LITERAL(":method"), SPAN_LITERAL("CONNECT")},
+        {SPAN_LITERAL(":protocol"), SPAN_LITERAL("websocket")},
+        {SPAN_LITERAL(":scheme"), SPAN_LITERAL("https")},
+        {SPAN_LITERAL(":authority"), SPAN_LITERAL("a.example")},
+        {SPAN_LITERAL(":path"), SPAN_LITERAL("/ws")},
+    };
+    struct stream *one = &client.streams[0];
+    *one = (struct stream){.used = true, .to_send = 3000};
+    one->stream.method = SPAN_LITERAL("CONNECT");
+    cr_assert_eq(h2_session_request(client.session, &one->stream, fields, 5, true), STATUS_OK);
+    return one;
+}
+
+Test(h2_session, a_tunnel_passes_bytes_both_ways)
+{
+    both();
+    cr_assert(h2_session_peer_is_known(client.session));
+    cr_assert(h2_session_peer_takes_connect(client.session), "the server announces it");
+    cr_assert_not(h2_session_peer_takes_connect(server.session), "it is not a client's to say");
+    struct stream *one = open_tunnel();
+    settle();
+    struct stream *seen = &server.streams[0];
+    cr_assert(seen->head_seen && seen->stream.tunnel);
+    cr_assert_eq(seen->refusal, 0);
+    cr_assert_eq(seen->body_size, 3000);
+    cr_assert(seen->ended && !seen->broken);
+    seen->to_send = 100;
+    h2_session_respond(server.session, &seen->stream, 200, NULL, 0, true);
+    settle();
+    cr_assert(one->stream.tunnel && one->ended && one->closed);
+    cr_assert_eq(one->body_size, 100);
+    finish();
+}
+
+/* RFC 9113 section 8.5 */
+Test(h2_session, a_field_block_within_a_tunnel_breaks_it)
+{
+    both();
+    struct stream *one = open_tunnel();
+    one->stream.has_trailers = true;
+    settle();
+    cr_assert(server.streams[0].broken && !server.streams[0].ended);
+    cr_assert_eq(one->error, H2_PROTOCOL_ERROR);
+    finish();
+}
+
+Test(h2_session, nothing_is_known_of_a_peer_before_its_settings)
+{
+    make(&client, true);
+    cr_assert_not(h2_session_peer_is_known(client.session));
+    cr_assert_not(h2_session_peer_takes_connect(client.session));
+    drop(&client);
+}

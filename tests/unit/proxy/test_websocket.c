@@ -71,3 +71,28 @@ Test(websocket, only_the_answer_to_this_key_is_one)
         cr_assert_not(websocket_accepted(&head, accept), "%s", wrong[i]);
     }
 }
+
+Test(websocket, a_key_of_our_own_is_one_that_we_would_take)
+{
+    char key[2][WEBSOCKET_KEY_BYTES + 1] = {{0}}, accept[2][WEBSOCKET_ACCEPT_BYTES];
+    char again[WEBSOCKET_ACCEPT_BYTES];
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert(websocket_begin(key[i], accept[i]));
+        const char *text = key[i];
+        cr_assert(expects(&text, 1, again));
+        cr_assert_eq(memcmp(again, accept[i], sizeof again), 0);
+    }
+    cr_assert_neq(memcmp(key[0], key[1], WEBSOCKET_KEY_BYTES), 0);
+}
+
+Test(websocket, fields_of_the_handshake_are_taken_out)
+{
+    const char *const values[] = {"a", "b"};
+    struct http_head head = head_with("Sec-WebSocket-Key", values, 2);
+    http_head_add(&head, SPAN_LITERAL("x"), SPAN_LITERAL("1"));
+    websocket_remove(&head, SPAN_LITERAL("sec-websocket-key"));
+    cr_assert_eq(head.headers_count, 1);
+    cr_assert(span_equal_string(head.headers[0].name, "x"));
+    websocket_remove(&head, SPAN_LITERAL("sec-websocket-key"));
+    cr_assert_eq(head.headers_count, 1);
+}
