@@ -103,6 +103,47 @@ bool http_field_is_protected(enum http_field field)
     return http_field_in(set, field);
 }
 
+bool http_trailer_is_dropped(const struct http_header *trailer)
+{
+    /* RFC 7230 section 4.1.2, which named the groups: request modifiers, authentication, response
+     * control data, and how the payload is to be processed. */
+    static const char *const never[] = {
+        "age",
+        "cache-control",
+        "content-encoding",
+        "content-location",
+        "content-range",
+        "content-type",
+        "cookie",
+        "date",
+        "expires",
+        "forwarded",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "location",
+        "max-forwards",
+        "pragma",
+        "range",
+        "retry-after",
+        "set-cookie",
+        "vary",
+        "warning",
+        "www-authenticate",
+    };
+    if (trailer->field != HTTP_FIELD_OTHER) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++) {
+        if (span_equal_ignore_case(trailer->name, span_from_string(never[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- heads ---- */
 
 void http_head_reset(struct http_head *head)
@@ -136,11 +177,44 @@ static void drop_named(struct http_head *head, struct span options)
     }
 }
 
+void http_mark_trailers_dropped(const struct http_head *head, struct http_head *trailers)
+{
+    for (uint32_t i = 0; i < trailers->headers_count; i++) {
+        trailers->headers[i].dropped = http_trailer_is_dropped(&trailers->headers[i]);
+    }
+    for (uint32_t i = 0; head != NULL && i < head->headers_count; i++) {
+        if (head->headers[i].field == HTTP_FIELD_CONNECTION) {
+            drop_named(trailers, head->headers[i].value);
+        }
+    }
+}
+
+bool http_connection_names_fields(const struct http_head *head)
+{
+    static const char *const known[] = {"", "close", "keep-alive", "te", "upgrade"};
+    for (uint32_t i = 0; i < head->headers_count; i++) {
+        struct span options = head->headers[i].value, option;
+        bool connection = head->headers[i].field == HTTP_FIELD_CONNECTION;
+        while (connection && scan_list_next(&options, &option)) {
+            bool found = false;
+            for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
+                found = found || span_equal_ignore_case(option, span_from_string(known[k]));
+            }
+            if (!found) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 void http_mark_dropped(struct http_head *head, bool forward_credentials)
 {
     uint32_t set = 1u << HTTP_FIELD_CONNECTION | 1u << HTTP_FIELD_HOP_BY_HOP |
-                   1u << HTTP_FIELD_TRAILER | 1u << HTTP_FIELD_TRANSFER_ENCODING |
-                   1u << HTTP_FIELD_UPGRADE;
+                   1u << HTTP_FIELD_TRANSFER_ENCODING | 1u << HTTP_FIELD_UPGRADE;
+    if (head->body != HTTP_BODY_CHUNKED) {
+        set |= 1u << HTTP_FIELD_TRAILER; /* there can be none */
+    }
     if (head->method.size > 0) {
         set |= 1u << HTTP_FIELD_OURS | 1u << HTTP_FIELD_DISGUISED;
         set |= forward_credentials ? 0 : 1u << HTTP_FIELD_AUTHORIZATION | 1u << HTTP_FIELD_DPOP;

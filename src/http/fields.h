@@ -7,6 +7,12 @@
 /* Classifies a name that is a token; `plain` if it is made of letters, digits and '-' alone. */
 enum http_field http_field_classify(struct span name, bool plain);
 
+/* True for a trailer field that must not go on: RFC 9110 section 6.5.1 has them limited to those
+ * that may be merged, "when (and only when)" their definition permits it; what frames, routes,
+ * authenticates or modifies a message, controls caching or says how to read the content never does;
+ * nor does what the gate itself sets. */
+bool http_trailer_is_dropped(const struct http_header *trailer);
+
 /* True for what a client must not take away by naming it in Connection: what frames the message,
  * says whom it is for, or what the decision rests on. */
 bool http_field_is_protected(enum http_field field);

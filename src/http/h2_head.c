@@ -297,7 +297,7 @@ void h2_head_trailer_field(struct h2_head *builder, const struct http_limits *li
     regular_field(builder, name, value);
     if (builder->refusal.status == 0) {
         struct http_header *last = &builder->head->headers[builder->head->headers_count - 1];
-        last->dropped = last->field != HTTP_FIELD_OTHER;
+        last->dropped = http_trailer_is_dropped(last);
     }
 }
 
@@ -513,6 +513,7 @@ enum status h2_head_request_finish(struct h2_head *builder, const struct http_li
     if (builder->refusal.status != 0) {
         return STATUS_MALFORMED;
     }
+    head->te_trailers = builder->te_trailers;
     if (builder->cookies > 1) {
         size_t used = head->uri.authority.size + builder->host.size;
         join_cookies(builder, (struct span_mut){out.data + used, out.size - used});

@@ -52,6 +52,9 @@ struct http1_body {
     uint32_t line_bytes; /* of chunk extensions or trailers so far */
     uint32_t trailer_count;
     bool done;
+    /* What the last call to http1_body_feed took of the trailer section, its empty line included: a
+     * part of its `bytes`. Kept together by who wants the fields (http1_read_trailers). */
+    struct span trailer_part;
 };
 
 void http1_body_init(struct http1_body *body, const struct http_head *head, uint64_t total_max);
@@ -59,9 +62,13 @@ void http1_body_init(struct http1_body *body, const struct http_head *head, uint
 /* Consumes from `bytes`: sets *consumed and *payload (a part of `bytes`, may be empty). STATUS_OK:
  * call again with the rest if any is left and body->done is false. STATUS_MALFORMED: the framing is
  * broken. STATUS_TOO_LARGE: over total_max or over the limits on extensions and trailers. Trailer
- * fields are checked like header fields and dropped. Chunk extensions are checked and dropped. */
+ * fields are checked like header fields. Chunk extensions are checked and dropped. */
 MUST_CHECK enum status http1_body_feed(struct http1_body *body, struct span bytes, size_t *consumed,
                                        struct span *payload);
+
+/* The fields of a whole trailer section, `text`: every trailer_part in order. They point into it.
+ * STATUS_MALFORMED: it is none, which http1_body_feed would have said. */
+MUST_CHECK enum status http1_read_trailers(struct span text, struct http_head *trailers);
 
 /* ---- writing ---- */
 
@@ -89,6 +96,9 @@ void http1_write_request_head(struct http1_writer *writer, const struct http_hea
 void http1_write_response_head(struct http1_writer *writer, const struct http_head *head,
                                uint8_t client_minor_version, bool keep_alive);
 
+/* The lines of the trailers that are not dropped, without the empty line behind them. */
+void http1_write_trailers(struct http1_writer *writer, const struct http_head *trailers);
+
 /* How a body goes to a client of `client_minor_version`: what http1_write_response_head announces
  * and the caller must then write. LENGTH stays; CHUNKED and UNTIL_CLOSE become CHUNKED, for
  * HTTP/1.0 UNTIL_CLOSE (close after it). */
@@ -112,6 +122,13 @@ size_t http1_chunk_prefix(uint64_t size, char *out);
  * Connection names, HTTP_FIELD_OURS (after Connection has been honoured), and Authorization and
  * DPoP unless `forward_credentials`. */
 void http_mark_dropped(struct http_head *head, bool forward_credentials);
+
+/* The same for trailers: what must not be merged (http_trailer_is_dropped), and what the Connection
+ * fields of `head`, whose trailers they are, name; NULL: there are none. */
+void http_mark_trailers_dropped(const struct http_head *head, struct http_head *trailers);
+
+/* True if Connection names anything but close, keep-alive, TE and upgrade. */
+bool http_connection_names_fields(const struct http_head *head);
 
 /* True if `name` is one of the headers the gate sets, under any spelling. */
 bool http_field_is_ours(struct span name);

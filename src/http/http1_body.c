@@ -117,8 +117,7 @@ static enum status extension_byte(struct http1_body *body, uint8_t byte)
     }
 }
 
-/* Trailers are read as strictly as header lines, and go nowhere: RFC 9110 section 6.5.1 forbids to
- * merge them unless each one's definition allows it. */
+/* Trailers are read as strictly as header lines. */
 static enum status trailer_byte(struct http1_body *body, uint8_t byte)
 {
     if (++body->line_bytes > HTTP1_TRAILER_BYTES_MAX) {
@@ -202,8 +201,11 @@ static struct span take_data(struct http1_body *body, struct span bytes)
 static enum status feed_chunked(struct http1_body *body, struct span bytes, size_t *consumed,
                                 struct span *payload)
 {
-    size_t at = 0;
+    size_t at = 0, trailers = SIZE_MAX;
     while (at < bytes.size && !body->done) {
+        if (body->state >= TRAILER_START && trailers == SIZE_MAX) {
+            trailers = at;
+        }
         if (body->state == DATA) {
             *payload = take_data(body, span_after(bytes, at));
             body->state = body->left == 0 ? DATA_CR : DATA;
@@ -217,6 +219,9 @@ static enum status feed_chunked(struct http1_body *body, struct span bytes, size
         at++;
     }
     *consumed = at;
+    if (trailers != SIZE_MAX) {
+        body->trailer_part = span_make(bytes.data + trailers, at - trailers);
+    }
     return STATUS_OK;
 }
 
@@ -225,6 +230,7 @@ enum status http1_body_feed(struct http1_body *body, struct span bytes, size_t *
 {
     *consumed = 0;
     *payload = span_make(bytes.data, 0);
+    body->trailer_part = *payload;
     switch (body->kind) {
     case HTTP_BODY_CHUNKED:
         return feed_chunked(body, bytes, consumed, payload);

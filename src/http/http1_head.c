@@ -97,6 +97,8 @@ static enum status read_option(struct span option, bool protect,
         connection->keep_alive = true;
     } else if (span_equal_ignore_case(option, SPAN_LITERAL("upgrade"))) {
         connection->upgrade = true;
+    } else if (span_equal_ignore_case(option, SPAN_LITERAL("te"))) {
+        connection->te = true;
     } else if (protect && http_field_is_protected(http_field_classify(option, plain))) {
         *reason = "Connection names a field that must not be dropped";
         return STATUS_MALFORMED;
@@ -128,7 +130,7 @@ static enum status read_options(struct span options, bool protect, unsigned *cou
 enum status http1_read_connection(const struct http_head *head, bool protect,
                                   struct http1_connection *connection, const char **reason)
 {
-    *connection = (struct http1_connection){false, false, false};
+    *connection = (struct http1_connection){0};
     if (!http_field_in(head->fields_seen, HTTP_FIELD_CONNECTION)) {
         return STATUS_OK;
     }

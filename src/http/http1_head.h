@@ -15,7 +15,7 @@ struct http1_fields {
 };
 
 struct http1_connection {
-    bool close, keep_alive, upgrade;
+    bool close, keep_alive, upgrade, te;
 };
 
 /* Takes the next whole line, without its CRLF, at scan->line_start. STATUS_AGAIN: not whole yet.

@@ -188,6 +188,24 @@ static enum status finish_expect(struct parser *parser)
     return STATUS_OK;
 }
 
+/* RFC 9110 section 10.1.4: "A sender of TE MUST also send a "TE" connection option within the
+ * Connection header field": without it the field is somebody else's, who forgot to take it out. */
+static bool takes_trailers(const struct http_head *head, const struct http1_connection *connection)
+{
+    for (uint32_t i = 0; connection->te && i < head->headers_count; i++) {
+        struct span list = head->headers[i].value, coding;
+        if (!span_equal_ignore_case(head->headers[i].name, SPAN_LITERAL("te"))) {
+            continue;
+        }
+        while (scan_list_next(&list, &coding)) {
+            if (span_equal_ignore_case(coding, SPAN_LITERAL("trailers"))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static enum status finish_connection(struct parser *parser)
 {
     struct http_head *head = parser->head;
@@ -197,6 +215,7 @@ static enum status finish_connection(struct parser *parser)
         return refuse(parser, 400, reason);
     }
     head->keep_alive = !connection.close && (head->minor_version == 1 || connection.keep_alive);
+    head->te_trailers = takes_trailers(head, &connection);
     head->upgrade_websocket = head->minor_version == 1 && head->body == HTTP_BODY_NONE &&
                               span_equal_string(head->method, "GET") &&
                               http1_upgrades_to_websocket(head, &parser->fields, &connection);

@@ -111,6 +111,8 @@ void http1_write_request_head(struct http1_writer *writer, const struct http_hea
     write_framing(writer, head->body, head->content_length);
     if (head->upgrade_websocket) {
         http1_write(writer, upgrade_lines);
+    } else if (head->te_trailers) {
+        http1_write(writer, SPAN_LITERAL("TE: trailers\r\nConnection: TE\r\n"));
     }
 }
 

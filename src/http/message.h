@@ -59,6 +59,7 @@ struct http_head {
     uint8_t minor_version; /* HTTP/1.x */
     bool keep_alive;       /* by version and Connection */
     bool expect_continue;
+    bool te_trailers; /* requests: the client will not throw trailers away (TE: trailers) */
     /* A WebSocket is asked for: Connection: upgrade and Upgrade: websocket, or extended CONNECT. In
      * responses: a 101 that agrees to it. */
     bool upgrade_websocket;

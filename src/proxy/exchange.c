@@ -465,14 +465,22 @@ void exchange_body(struct exchange *exchange, struct span payload)
     }
 }
 
+/* A body of known length has no room for trailers in HTTP/1.1: RFC 9110 section 6.5 lets them be
+ * discarded. */
 static enum status write_body_end(struct exchange *exchange)
 {
-    if (exchange->upstream->is_stream) {
-        return upstream_write_trailers(exchange->upstream, exchange->request_trailers);
+    struct upstream *upstream = exchange->upstream;
+    if (upstream->is_stream) {
+        return upstream_write_trailers(upstream, exchange->request_trailers);
     }
-    return exchange->request.body == HTTP_BODY_CHUNKED
-               ? upstream_write(exchange->upstream, SPAN_LITERAL("0\r\n\r\n"))
-               : STATUS_OK;
+    if (exchange->request.body != HTTP_BODY_CHUNKED) {
+        return STATUS_OK;
+    }
+    enum status status = upstream_write(upstream, SPAN_LITERAL("0\r\n"));
+    if (status == STATUS_OK) {
+        status = upstream_write(upstream, exchange->request_trailers);
+    }
+    return status == STATUS_OK ? upstream_write(upstream, SPAN_LITERAL("\r\n")) : status;
 }
 
 void exchange_body_end(struct exchange *exchange)
@@ -652,9 +660,7 @@ void exchange_upstream_body(struct exchange *exchange, struct span payload)
 
 void exchange_upstream_trailers(struct exchange *exchange, const struct http_head *trailers)
 {
-    if (exchange->client->answer_trailers != NULL) {
-        exchange->client->answer_trailers(exchange, trailers);
-    }
+    exchange->client->answer_trailers(exchange, trailers);
 }
 
 void exchange_deadline(struct exchange *exchange)

@@ -26,7 +26,7 @@ struct exchange_client {
     void (*informational)(struct exchange *exchange, struct http_head *head);
     void (*answer_head)(struct exchange *exchange, struct http_head *head);
     void (*answer_body)(struct exchange *exchange, struct span payload);
-    /* Before answer_end; NULL: they are dropped. Live for the call. */
+    /* Before answer_end. Live for the call. */
     void (*answer_trailers)(struct exchange *exchange, const struct http_head *trailers);
     void (*answer_end)(struct exchange *exchange);
     /* A whole answer of the gate's own; nothing was answered before. */
@@ -63,7 +63,7 @@ struct exchange {
     bool waiting; /* for a connection to the service: proxy/upstream_wait.h */
     bool shadow_denied;
     bool long_lived;              /* gRPC: silence is no fault of either side */
-    struct span request_trailers; /* lines; set by the owner before exchange_body_end, or empty */
+    struct span request_trailers; /* lines; live for exchange_body_end, or empty */
     /* After the 101, or the 2xx to extended CONNECT: body_complete means that the client
      * half-closed. */
     bool tunnel;

@@ -4,6 +4,7 @@
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/h1_internal.h"
+#include "proxy/h2_fields.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@ void h1_init(struct h1 *h1, struct proxy *proxy)
 {
     *h1 = (struct h1){.state = H1_IDLE};
     buffer_init(&h1->backlog, &proxy->chunks);
+    buffer_init(&h1->trailers, &proxy->chunks);
 }
 
 /* ---- the input: one slab object, or, for a head that outgrows it, memory of its own ---- */
@@ -97,6 +99,8 @@ static void next_request(struct downstream *downstream)
     h1->parsed_size = 0;
     h1->scan = (struct http1_scan){0};
     h1->body_wanted_sent = false;
+    h1->trailers_sent = false;
+    buffer_clear(&h1->trailers);
     h1->state = H1_IDLE;
 }
 
@@ -287,6 +291,35 @@ static bool takes_body(const struct h1 *h1)
     return h1->state == H1_EXCHANGE && exchange_takes_body(h1->exchange);
 }
 
+/* The body is whole, and its trailers go with it as the lines that may. */
+static void end_body(struct downstream *downstream)
+{
+    struct h1 *h1 = &downstream->h1;
+    struct exchange *exchange = h1->exchange;
+    struct http_head *trailers = &downstream->proxy->response;
+    struct span text;
+    struct buffer lines;
+    if (buffer_peek(&h1->trailers, &text, 1) == 0) {
+        exchange_body_end(exchange);
+        return;
+    }
+    buffer_init(&lines, &downstream->proxy->chunks);
+    enum status status = http1_read_trailers(text, trailers);
+    if (status == STATUS_OK) {
+        http_mark_trailers_dropped(&exchange->request, trailers);
+        status = h2_fields_keep(&lines, trailers);
+    }
+    if (status == STATUS_OK) {
+        exchange->request_trailers = h2_fields_kept(&lines);
+        exchange_body_end(exchange);
+        exchange->request_trailers = span_make(NULL, 0);
+    } else {
+        body_failed(downstream, status);
+    }
+    buffer_clear(&lines);
+    buffer_clear(&h1->trailers);
+}
+
 /* Feeds the body from `bytes`; returns how much it took. Stops at the body's end and when the
  * exchange is over. */
 static size_t feed_body(struct downstream *downstream, struct span bytes)
@@ -304,6 +337,11 @@ static size_t feed_body(struct downstream *downstream, struct span bytes)
             return bytes.size;
         }
         taken += consumed;
+        if (exchange != NULL && h1->body.trailer_count > 0 &&
+            buffer_append(&h1->trailers, h1->body.trailer_part) != STATUS_OK) {
+            body_failed(downstream, STATUS_TOO_LARGE);
+            return bytes.size;
+        }
         if (exchange != NULL && payload.size > 0) {
             exchange_body(exchange, payload);
             if (h1->exchange != exchange) {
@@ -312,7 +350,7 @@ static size_t feed_body(struct downstream *downstream, struct span bytes)
         }
     }
     if (h1->body.done && exchange != NULL) {
-        exchange_body_end(exchange);
+        end_body(downstream);
     }
     return taken;
 }
@@ -598,5 +636,6 @@ void h1_end(struct downstream *downstream, const char *reason)
     }
     forget_turn(downstream);
     buffer_clear(&h1->backlog);
+    buffer_clear(&h1->trailers);
     give_input(downstream);
 }

@@ -30,14 +30,16 @@ struct h1 {
     uint32_t parsed_size; /* the head's bytes that the parser has seen */
     struct http1_scan scan;
     struct http1_body body;
-    struct buffer backlog; /* plaintext behind the input, not yet wanted */
-    uint64_t turn;         /* of begun_in_turn */
+    struct buffer backlog;  /* plaintext behind the input, not yet wanted */
+    struct buffer trailers; /* of the request, as they came, until its body ends */
+    uint64_t turn;          /* of begun_in_turn */
     uint32_t begun_in_turn;
     bool waits_for_turn; /* limits.pipeline requests were begun in this one */
     uint8_t state;
     uint8_t framing; /* enum http_body_kind of the answer in progress */
     bool pumping;
     bool close_after;      /* the answer in progress said Connection: close */
+    bool trailers_sent;    /* the answer's, and so the last chunk */
     bool body_wanted_sent; /* 100 Continue, if it was asked for, has been considered */
     bool client_done;      /* the client will send no more */
 };

@@ -82,6 +82,11 @@ static void on_answer_head(struct exchange *exchange, struct http_head *head)
                    span_make(exchange->success_fields, exchange->success_fields_size));
         return;
     }
+    /* Trailers are announced, and HTTP/1.1 has them in chunked bodies alone. */
+    if (exchange->upstream->is_stream && head->body == HTTP_BODY_LENGTH && minor_version >= 1 &&
+        (head->fields_seen >> HTTP_FIELD_TRAILER & 1) != 0) {
+        head->body = HTTP_BODY_CHUNKED;
+    }
     h1->framing = (uint8_t)http1_response_framing(head, minor_version);
     /* An answer that overtakes the request's body ends the connection: where the next request
      * begins could be anyone's guess for a client that stops sending. */
@@ -111,11 +116,32 @@ static void on_answer_body(struct exchange *exchange, struct span payload)
     downstream_write(downstream, SPAN_LITERAL("\r\n"));
 }
 
+static void on_answer_trailers(struct exchange *exchange, const struct http_head *trailers)
+{
+    struct downstream *downstream = exchange->owner;
+    struct proxy *proxy = downstream->proxy;
+    struct http1_writer writer;
+    if (downstream->h1.framing != HTTP_BODY_CHUNKED) {
+        return; /* there is no place for them */
+    }
+    http1_writer_init(&writer, proxy->head_text, proxy->head_text_bytes);
+    http1_write_string(&writer, "0\r\n");
+    http1_write_trailers(&writer, trailers);
+    if (writer.overflow) {
+        h1_end(downstream, "the answer's trailers do not fit");
+        h1_stop(downstream, DOWNSTREAM_END_NOW);
+        return;
+    }
+    downstream_write(downstream, span_make(writer.data, writer.size));
+    downstream->h1.trailers_sent = true;
+}
+
 static void on_answer_end(struct exchange *exchange)
 {
     struct downstream *downstream = exchange->owner;
     if (downstream->h1.framing == HTTP_BODY_CHUNKED) {
-        downstream_write(downstream, SPAN_LITERAL("0\r\n\r\n"));
+        downstream_write(downstream, downstream->h1.trailers_sent ? SPAN_LITERAL("\r\n")
+                                                                  : SPAN_LITERAL("0\r\n\r\n"));
     }
     h1_request_over(downstream);
 }
@@ -164,6 +190,7 @@ const struct exchange_client h1_client_ops = {
     .informational = on_informational,
     .answer_head = on_answer_head,
     .answer_body = on_answer_body,
+    .answer_trailers = on_answer_trailers,
     .answer_end = on_answer_end,
     .answer_made = on_answer_made,
     .answer_cut = on_answer_cut,

@@ -223,6 +223,13 @@ static void on_head(void *owner, struct h2_stream *stream, struct http_head *hea
                          timeout_ms < DEADLINE_MS_MAX ? timeout_ms : DEADLINE_MS_MAX);
         }
     }
+    /* Trailers are announced, and HTTP/1.1 has them in chunked bodies alone. What the length said
+     * is held against the DATA all the same. */
+    if (head->body == HTTP_BODY_LENGTH && !stream->remote_ended &&
+        !downstream->proxy->settings->upstream_h2 &&
+        (head->fields_seen >> HTTP_FIELD_TRAILER & 1) != 0) {
+        head->body = HTTP_BODY_CHUNKED;
+    }
     /* A tunnel's request is its head; what follows waits until the tunnel is open. */
     exchange->body_complete = stream->remote_ended || head->extended_connect;
     exchange_start(exchange);
@@ -297,7 +304,6 @@ static void on_data(void *owner, struct h2_stream *stream, struct span payload)
     h2_pump_body(request);
 }
 
-/* Request trailers go to a service that speaks HTTP/2; HTTP/1.1 drops them, as it does its own. */
 static void on_end(void *owner, struct h2_stream *stream, const struct http_head *trailers)
 {
     struct h2_request *request = (struct h2_request *)stream;

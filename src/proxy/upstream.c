@@ -170,14 +170,31 @@ static void on_closed(struct io_socket *socket)
     assert(!upstream->dirty);
     unlink_open(upstream);
     buffer_clear(&upstream->out);
+    buffer_clear(&upstream->trailers);
     slab_give(&upstream->proxy->upstreams, upstream);
 }
 
 /* ---- the answer ---- */
 
+static void pass_trailers(struct upstream *upstream)
+{
+    struct http_head *trailers = &upstream->proxy->response;
+    struct span text;
+    if (buffer_peek(&upstream->trailers, &text, 1) == 1 &&
+        http1_read_trailers(text, trailers) == STATUS_OK) {
+        http_mark_trailers_dropped(NULL, trailers);
+        exchange_upstream_trailers(upstream->exchange, trailers);
+    }
+    buffer_clear(&upstream->trailers);
+}
+
 static void end_answer(struct upstream *upstream)
 {
     struct exchange *exchange = upstream->exchange;
+    pass_trailers(upstream);
+    if (upstream->exchange == NULL) {
+        return; /* the client took no more */
+    }
     if (!upstream->keep_alive || upstream->body.kind == HTTP_BODY_UNTIL_CLOSE) {
         upstream->poisoned = true;
     }
@@ -243,6 +260,7 @@ static bool take_head(struct upstream *upstream, struct span bytes, size_t *head
     }
     upstream->head_done = true;
     upstream->keep_alive = head->keep_alive;
+    upstream->drop_trailers = http_connection_names_fields(head);
     http1_body_init(&upstream->body, head, 0);
     exchange_upstream_head(exchange, head);
     return true;
@@ -298,6 +316,12 @@ static size_t feed_body(struct upstream *upstream, struct span bytes)
     if (http1_body_feed(&upstream->body, bytes, &consumed, &payload) != STATUS_OK) {
         upstream->exchange->reason = "the service's body framing is broken";
         fail(upstream, PROXY_UPSTREAM_ERROR_ILLEGAL);
+        return bytes.size;
+    }
+    if (upstream->body.trailer_count > 0 && !upstream->drop_trailers &&
+        buffer_append(&upstream->trailers, upstream->body.trailer_part) != STATUS_OK) {
+        proxy_count_limit(upstream->proxy, PROXY_LIMIT_BUFFERS);
+        fail(upstream, PROXY_UPSTREAM_ERROR_CUT);
         return bytes.size;
     }
     if (payload.size > 0) {
@@ -500,6 +524,7 @@ static struct upstream *connect_new(struct proxy *proxy, enum proxy_upstream_err
         .proxy = proxy, .state = UPSTREAM_CONNECTING, .epoch = proxy->upstream_epoch};
     upstream->timer.fired = timer_fired;
     buffer_init(&upstream->out, &proxy->chunks);
+    buffer_init(&upstream->trailers, &proxy->chunks);
     const struct proxy_settings *settings = proxy->settings;
     if (io_connect(proxy->io, &upstream->socket, &events,
                    (const struct sockaddr *)&settings->upstream,

@@ -41,6 +41,7 @@ struct upstream {
     uint32_t input_size;
     struct http1_scan scan;
     struct http1_body body;
+    struct buffer trailers; /* of the answer, as they came, until its body ends */
 
     bool is_stream; /* of an HTTP/2 connection: proxy/upstream_h2.h */
     uint64_t epoch; /* of the service's address: a connection to an old one is not pooled */
@@ -51,7 +52,10 @@ struct upstream {
     bool request_done; /* every byte of the request is in `out`, or sent */
     bool send_failed;
     bool head_done;
-    bool keep_alive;  /* as the response says */
+    bool keep_alive; /* as the response says */
+    /* Connection named fields that are not known any more when trailers come: none of them passes.
+     */
+    bool drop_trailers;
     bool poisoned;    /* framing in doubt: never pooled */
     bool half_close;  /* once `out` is empty */
     bool end_pending; /* closed by the service while a send was in flight: judged when that ends */
@@ -67,7 +71,7 @@ struct upstream *upstream_acquire(struct proxy *proxy, struct exchange *exchange
 MUST_CHECK enum status upstream_write_head(struct upstream *upstream, struct span head_text,
                                            bool has_body);
 MUST_CHECK enum status upstream_write(struct upstream *upstream, struct span bytes);
-/* Trailers, as lines, behind the body; HTTP/1.1 drops them. Before upstream_request_end. */
+/* Trailers, as lines, behind the body of a stream. Before upstream_request_end. */
 MUST_CHECK enum status upstream_write_trailers(struct upstream *upstream, struct span lines);
 /* Everything was appended. */
 void upstream_request_end(struct upstream *upstream);

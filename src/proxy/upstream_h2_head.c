@@ -15,22 +15,11 @@ static bool next_line(struct span *text, struct span *line)
     return true;
 }
 
-static bool asks_for_trailers(const struct http_head *head)
-{
-    for (uint32_t i = 0; i < head->headers_count; i++) {
-        if (span_equal_ignore_case(head->headers[i].name, SPAN_LITERAL("te")) &&
-            span_equal_ignore_case(head->headers[i].value, SPAN_LITERAL("trailers"))) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* What HTTP/2 says otherwise, or not at all. */
 static bool is_framing(struct span name, bool websocket)
 {
-    static const char *const always[] = {"host", "transfer-encoding"};
-    static const char *const upgrade[] = {"connection", "upgrade", "sec-websocket-key"};
+    static const char *const always[] = {"host", "transfer-encoding", "te", "connection"};
+    static const char *const upgrade[] = {"upgrade", "sec-websocket-key"};
     for (size_t i = 0; i < sizeof always / sizeof *always; i++) {
         if (span_equal_ignore_case(name, span_from_string(always[i]))) {
             return true;
@@ -70,7 +59,7 @@ void upstream_h2_fill_head(struct h2_fields *fields, struct span text, const str
             h2_fields_add(fields, name, span_after(line, colon + 2));
         }
     }
-    if (asks_for_trailers(head)) {
+    if (head->te_trailers) {
         h2_fields_add(fields, SPAN_LITERAL("te"), SPAN_LITERAL("trailers"));
     }
 }

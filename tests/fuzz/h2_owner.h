@@ -122,8 +122,8 @@ static void owner_end(void *context, struct h2_stream *stream, const struct http
     if (trailers != NULL) {
         owner_check_fields(trailers);
         for (uint32_t i = 0; i < trailers->headers_count; i++) {
-            owner_check(trailers->headers[i].dropped ==
-                        (trailers->headers[i].field != HTTP_FIELD_OTHER));
+            owner_check(trailers->headers[i].dropped ||
+                        trailers->headers[i].field == HTTP_FIELD_OTHER);
         }
     }
 }

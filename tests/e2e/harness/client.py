@@ -11,6 +11,7 @@ IGNORE_UNEXPECTED_EOF = 1 << 7
 class Response:
     def __init__(self, status, reason, headers, body, clean=True):
         self.status, self.reason, self.headers, self.body = status, reason, headers, body
+        self.trailers = []
         self.clean = clean  # False: the body was cut short
 
     def all(self, name):
@@ -104,7 +105,8 @@ class Connection:
                 while True:
                     size = int(self._until(b"\r\n"), 16)
                     if size == 0:
-                        self._until(b"\r\n")
+                        while line := self._until(b"\r\n").decode("latin-1"):
+                            response.trailers.append(tuple(p.strip() for p in line.split(":", 1)))
                         return response
                     response.body += self._exactly(size)
                     assert self._exactly(2) == b"\r\n"

@@ -6,7 +6,7 @@ import threading
 
 class Recorded:
     def __init__(self, head, body, connection):
-        self.head, self.body, self.connection = head, body, connection
+        self.head, self.body, self.connection, self.trailers = head, body, connection, []
         lines = head.split(b"\r\n")
         self.method, self.target, self.version = lines[0].split(b" ")
         self.headers = [tuple(part.strip() for part in line.split(b":", 1)) for line in lines[1:] if line]
@@ -53,8 +53,8 @@ class Stream:
         return part
 
 
-def read_body(stream, headers):
-    fields = {}
+def read_body(stream, request):
+    fields, headers = {}, request.headers
     for key, value in headers:
         fields.setdefault(key.lower(), []).append(value)
     if b"transfer-encoding" in fields:
@@ -63,7 +63,9 @@ def read_body(stream, headers):
         while True:
             size = int(stream.until(b"\r\n"), 16)
             if size == 0:
-                assert stream.until(b"\r\n") == b"", "the gate drops trailers"
+                while line := stream.until(b"\r\n"):
+                    assert b"\n" not in line and b"\r" not in line
+                    request.trailers.append(tuple(part.strip().decode("latin-1") for part in line.split(b":", 1)))
                 return body
             body += stream.exactly(size)
             assert stream.exactly(2) == b"\r\n"
@@ -122,7 +124,7 @@ class Upstream:
                 request = Recorded(head, b"", number)
                 expect_body = self.handler is not None
                 if expect_body:
-                    request.body = read_body(stream, request.headers)
+                    request.body = read_body(stream, request)
                 with self.lock:
                     self.requests.append(request)
                 answer = self.handler(request, stream)

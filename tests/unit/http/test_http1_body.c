@@ -356,3 +356,31 @@ Test(http1_body, trailers_are_bounded_in_number_and_bytes)
                      value);
     }
 }
+
+/* The trailer parts of every call, together, are the section and its empty line, however the bytes
+ * come. */
+Test(http1_body, the_trailer_section_is_given_out_whole)
+{
+    static const char text[] = "3\r\nabc\r\n0\r\nX-Late: 1\r\nY: \r\n\r\nnext";
+    static const char want[] = "X-Late: 1\r\nY: \r\n\r\n";
+    for (size_t step = 1; step < sizeof text; step++) {
+        struct http1_body body;
+        start(&body, HTTP_BODY_CHUNKED, 0, 0);
+        char got[64];
+        size_t got_size = 0, at = 0;
+        while (!body.done) {
+            size_t left = sizeof text - 1 - at;
+            size_t consumed;
+            struct span payload;
+            cr_assert_eq(http1_body_feed(&body, span_make(text + at, left < step ? left : step),
+                                         &consumed, &payload),
+                         STATUS_OK);
+            memcpy(got + got_size, body.trailer_part.data, body.trailer_part.size);
+            got_size += body.trailer_part.size;
+            at += consumed;
+        }
+        cr_assert_eq(body.trailer_count, 2);
+        cr_assert_eq(got_size, sizeof want - 1);
+        cr_assert_eq(memcmp(got, want, got_size), 0);
+    }
+}

@@ -67,8 +67,14 @@ Test(http1_write, a_request_goes_on_normalised_and_with_our_framing)
         "PUT /x HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\n");
     expect_request("PUT / HTTP/1.1\r\nHost: a\r\nTRANSFER-encoding: CHUNKED\r\nTrailer: x\r\n"
                    "TE: trailers\r\nExpect: 100-continue\r\n\r\n",
-                   "PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+                   "PUT / HTTP/1.1\r\nHost: a\r\nTrailer: x\r\nExpect: 100-continue\r\n"
                    "Transfer-Encoding: chunked\r\n");
+    expect_request("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTrailer: x\r\n"
+                   "TE: deflate, Trailers\r\nConnection: te\r\n\r\n",
+                   "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTE: trailers\r\n"
+                   "Connection: TE\r\n");
+    expect_request("GET / HTTP/1.1\r\nHost: a\r\nTE: deflate\r\nConnection: te\r\n\r\n",
+                   "GET / HTTP/1.1\r\nHost: a\r\n");
     expect_request("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
                    "PUT / HTTP/1.1\r\nHost: a\r\n");
     expect_request("GET /? HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n"

@@ -36,8 +36,8 @@ Test(upstream_h2_head, lines_become_pseudo_header_fields_and_fields)
 Test(upstream_h2_head, te_trailers_is_asked_for_anew)
 {
     http_head_reset(&head);
-    http_head_add(&head, SPAN_LITERAL("te"), SPAN_LITERAL("trailers"));
-    fill("POST / HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    head.te_trailers = true;
+    fill("POST / HTTP/1.1\r\nHost: a.example\r\nTE: trailers\r\nConnection: TE\r\n\r\n");
     cr_assert_eq(fields.count, 5);
     expect(4, "te", "trailers");
 }
