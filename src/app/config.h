@@ -69,11 +69,12 @@ struct config {
     struct {
         uint32_t head_bytes, headers, proof_bytes, token_bytes, jti_bytes;
         uint64_t body_bytes;
-        uint32_t connections, streams, pipeline;
+        uint32_t connections, streams, pipeline, requests_per_connection, header_bytes;
+        uint64_t buffers;
     } limits;
     struct {
         uint32_t handshake_ms, head_ms, body_progress_ms, upstream_connect_ms, upstream_head_ms,
-            idle_ms, upstream_idle_ms, drain_ms;
+            idle_ms, upstream_idle_ms, stream_idle_ms, total_ms, drain_ms;
     } timeouts;
     const struct client_network *proxy_protocol_trusted;
     size_t proxy_protocol_trusted_count;

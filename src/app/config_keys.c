@@ -134,6 +134,9 @@ const struct config_key config_keys[] = {
     {"limits", CONFIG_SECTION, .help = "Each has a counter: popgate_limits_hit_total."},
     {"limits.head_bytes", CONFIG_SIZE, AT(limits.head_bytes), .minimum = KIB, .maximum = MIB,
      .value = "32KiB", .want = "32KiB", .help = "A request's or response's head. Beyond: 431."},
+    {"limits.header_bytes", CONFIG_SIZE, AT(limits.header_bytes), .minimum = 0, .maximum = MIB,
+     .value = "0", .want = "8KiB, or 0 for as many as the head",
+     .help = "One header line of a request; 0: as many as the head. Beyond: 431."},
     {"limits.headers", CONFIG_INTEGER, AT(limits.headers), .minimum = 1,
      .maximum = HTTP_HEADERS_MAX, .value = "128", .want = "128",
      .help = "Its fields. Beyond: 431."},
@@ -154,6 +157,15 @@ const struct config_key config_keys[] = {
      .value = "16", .want = "16",
      .help = "Pipelined requests of one connection begun in one turn of the loop; the rest waits."},
 
+    {"limits.requests_per_connection", CONFIG_INTEGER, AT(limits.requests_per_connection),
+     .minimum = 0, .maximum = UINT32_MAX, .value = "0", .want = "1000, or 0 for no limit",
+     .help = "Of a client's; 0: no limit. The last one's answer ends the connection: Connection:\n"
+             "close, or GOAWAY."},
+    {"limits.buffers", CONFIG_SIZE, AT(limits.buffers), .minimum = MIB, .maximum = 64 * GIB,
+     .value = "160MiB", .want = "160MiB",
+     .help = "Memory of each worker for what is on its way: bodies and answers. Beyond: 503, or a\n"
+             "cut."},
+
     {"timeouts", CONFIG_SECTION, .help = "Each has a counter: popgate_limits_hit_total."},
     TIMEOUT(handshake, "5s", 1, HOUR, "TLS, from the first byte."),
     TIMEOUT(head, "10s", 1, HOUR, "A request's head, from its first byte. Beyond: 408."),
@@ -162,6 +174,13 @@ const struct config_key config_keys[] = {
     TIMEOUT(upstream_head, "30s", 1, HOUR, "The service's answer. Beyond: 504."),
     TIMEOUT(idle, "60s", 1, 24 * HOUR, "A client's connection between requests."),
     TIMEOUT(upstream_idle, "30s", 1, 24 * HOUR, "A pooled connection to the service."),
+    TIMEOUT(stream_idle, "0s", 0, 24 * HOUR,
+            "A tunnel or a stream of HTTP/2, gRPC too, on which nothing passes either way; 0s: a\n"
+            "tunnel as idle, a stream not at all."),
+    TIMEOUT(
+        total, "0s", 0, 24 * HOUR,
+        "A whole request, from its head to the end of its answer, tunnels aside; 0s: no limit.\n"
+        "Beyond: 504, or a cut; 408 while its body has not come."),
     TIMEOUT(drain, "30s", 0, HOUR, "From SIGTERM until what is still open is cut."),
 
     {"proxy_protocol", CONFIG_SECTION, .help = "PROXY protocol, version 2."},

@@ -140,6 +140,11 @@ static bool within_limits(struct h2_head *builder, const struct http_limits *lim
                name.data[0] != ':') {
         refuse(builder, 431, "too many headers");
         builder->refusal.too_many_headers = true;
+    } else if (limits->header_bytes_max > 0 && name.size > 0 && name.data[0] != ':' &&
+               name.size + value.size + 2 > limits->header_bytes_max) {
+        /* As the line of HTTP/1.1 that says the same: "name: value". */
+        refuse(builder, 431, "header line over the limit");
+        builder->refusal.header_too_long = true;
     }
     return builder->refusal.status == 0;
 }

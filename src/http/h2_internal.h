@@ -26,12 +26,14 @@ struct h2_session {
     bool failed; /* nothing more is received */
     bool in_head, in_trailers;
     bool peer_leaves, peer_known;
+    bool leaving; /* the last GOAWAY is queued: streams from here on are refused */
     uint8_t continuations;
     const char *failure;
     int64_t budget;
     uint64_t refilled_ms;
     size_t memory;
-    int32_t last_stream; /* servers: the highest that was opened */
+    uint32_t streams, streams_max; /* servers: open ones */
+    int32_t last_stream;           /* servers: the highest that was opened */
     /* Streams that closed lately; negative: by our RST_STREAM, behind which frames may still come.
      */
     int32_t closed[H2_CLOSED_REMEMBERED];

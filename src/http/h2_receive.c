@@ -34,7 +34,7 @@ static int headers_begin(struct h2_session *session, int32_t id)
     }
     if (id > session->last_stream) {
         session->last_stream = id;
-        return 0;
+        return session->leaving ? h2_charge(session, H2_COST_CONTROL) : 0;
     }
     if (h2_stream_of(session, id) != NULL) {
         return 0;
@@ -89,9 +89,18 @@ static int frame_begins(nghttp2_session *inner, const nghttp2_frame_hd *frame, v
 
 static int frame_invalid(nghttp2_session *inner, const nghttp2_frame *frame, int error, void *user)
 {
+    struct h2_session *session = user;
     (void)inner;
-    (void)frame;
-    (void)error;
+    /* RFC 9113 section 5.1.2: "An endpoint that receives a HEADERS frame that causes its advertised
+     * concurrent stream limit to be exceeded MUST treat this as a stream error (Section 5.4.2) of
+     * type PROTOCOL_ERROR or REFUSED_STREAM." nghttp2 refuses, or ends the connection of who had
+     * acknowledged the limit. */
+    bool crowded = error == NGHTTP2_ERR_REFUSED_STREAM ||
+                   (error == NGHTTP2_ERR_PROTO && session->streams >= session->streams_max);
+    if (frame->hd.type == NGHTTP2_HEADERS && !session->client && crowded &&
+        session->handler->over_streams != NULL) {
+        session->handler->over_streams(session->owner);
+    }
     return h2_charge(user, H2_COST_CONTROL);
 }
 
@@ -158,6 +167,7 @@ static int head_begins(nghttp2_session *inner, const nghttp2_frame *frame, void 
             return refuse_stream(session, frame->hd.stream_id);
         }
         stream->id = frame->hd.stream_id;
+        session->streams++;
         (void)nghttp2_session_set_stream_user_data(inner, stream->id, stream);
         return 0;
     }
@@ -389,6 +399,7 @@ static int stream_closes(nghttp2_session *inner, int32_t id, uint32_t error, voi
         stream->unconsumed = 0;
     }
     (void)nghttp2_session_set_stream_user_data(inner, id, NULL);
+    session->streams -= session->client ? 0 : 1;
     session->handler->closed(session->owner, stream, error);
     return 0;
 }

@@ -3,15 +3,20 @@
 
 /* ---- sending ---- */
 
-static bool is_peers_fault(uint32_t code)
+/* Streams that cross our GOAWAY are refused, and nobody's fault. */
+static bool is_peers_fault(const struct h2_session *session, uint32_t code)
 {
+    if (session->leaving && code == H2_REFUSED_STREAM) {
+        return false;
+    }
     return code != H2_NO_ERROR && code != H2_INTERNAL_ERROR && code != H2_CANCEL;
 }
 
 static int frame_sent(nghttp2_session *inner, const nghttp2_frame *frame, void *user)
 {
     struct h2_session *session = user;
-    if (frame->hd.type == NGHTTP2_RST_STREAM && is_peers_fault(frame->rst_stream.error_code)) {
+    if (frame->hd.type == NGHTTP2_RST_STREAM &&
+        is_peers_fault(session, frame->rst_stream.error_code)) {
         (void)h2_charge(session, H2_COST_MADE_RESET);
     }
     if (frame->hd.type != NGHTTP2_DATA && frame->hd.type != NGHTTP2_HEADERS) {
@@ -149,6 +154,7 @@ void h2_session_notice(struct h2_session *session)
 
 void h2_session_goaway(struct h2_session *session, uint32_t code)
 {
+    session->leaving = true;
     int32_t last = session->client ? 0 : nghttp2_session_get_last_proc_stream_id(session->session);
     (void)nghttp2_submit_goaway(session->session, NGHTTP2_FLAG_NONE, last, code, NULL, 0);
 }

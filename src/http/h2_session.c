@@ -166,6 +166,7 @@ enum status h2_session_new(const struct h2_handler *handler, void *owner,
     session->owner = owner;
     session->limits = options->limits;
     session->client = options->client;
+    session->streams_max = options->streams_max;
     session->budget = H2_BUDGET;
     h2_set_receive_callbacks(callbacks);
     h2_set_send_callbacks(callbacks);

@@ -86,6 +86,8 @@ struct h2_handler {
     /* Called at the body's end if stream->has_trailers: calls h2_session_send_trailers. */
     void (*trailers)(void *owner, struct h2_stream *stream);
     void (*pong)(void *owner); /* clients; may be NULL */
+    /* Servers: a stream over streams_max was refused; may be NULL. */
+    void (*over_streams)(void *owner);
     /* SETTINGS came: what the peer allows may have changed; may be NULL. */
     void (*settings)(void *owner);
 };

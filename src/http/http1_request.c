@@ -239,6 +239,27 @@ static enum status finish(struct parser *parser)
 
 /* ---- the head ---- */
 
+static enum status header_too_long(struct parser *parser)
+{
+    enum status status = refuse(parser, 431, "header line over the limit");
+    parser->refusal->header_too_long = true;
+    return status;
+}
+
+/* The line that http1_next_line was about, whole (`line`) or not: it is over the limit whichever
+ * way its bytes come, and whatever comes behind the byte that is one too many. */
+static bool is_too_long(const struct parser *parser, enum status status, struct span line)
+{
+    const struct http1_scan *scan = parser->scan;
+    uint32_t most = parser->limits->header_bytes_max, before = scan->lines;
+    size_t size = scan->scanned - scan->line_start;
+    if (status == STATUS_OK) {
+        size = line.size;
+        before--;
+    }
+    return most > 0 && before > 0 && size > most;
+}
+
 static enum status out_of_bytes(struct parser *parser)
 {
     if (parser->bytes.size < parser->limits->head_bytes_max) {
@@ -273,9 +294,12 @@ static enum status read_lines(struct parser *parser)
 {
     struct http1_scan *scan = parser->scan;
     for (;;) {
-        struct span line;
+        struct span line = {0};
         const char *reason = NULL;
         enum status status = http1_next_line(scan, parser->bytes, &line, &reason);
+        if (is_too_long(parser, status, line)) {
+            return header_too_long(parser);
+        }
         if (status == STATUS_AGAIN) {
             return out_of_bytes(parser);
         }

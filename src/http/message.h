@@ -86,14 +86,16 @@ enum http_field http_head_add(struct http_head *head, struct span name, struct s
 struct http_limits {
     uint32_t head_bytes_max;
     uint32_t headers_max;
-    uint64_t body_bytes_max; /* 0: none */
+    uint32_t header_bytes_max; /* of one header line of a request, without CRLF; 0: none */
+    uint64_t body_bytes_max;   /* 0: none */
 };
 
 /* Why a message was refused: the status to answer with and static words for the log. */
 struct http_refusal {
     uint16_t status; /* 400, 408, 413, 414, 417, 421, 431, 501, 505 */
     const char *reason;
-    bool too_many_headers; /* of the 431s: limits.headers, not limits.head_bytes */
+    /* Of the 431s: limits.headers or limits.header_bytes, not limits.head_bytes. */
+    bool too_many_headers, header_too_long;
 };
 
 #endif

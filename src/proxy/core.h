@@ -82,6 +82,18 @@ static inline void proxy_count_limit(struct proxy *proxy, enum proxy_limit limit
     counter_add(&proxy->metrics.limits_hit[limit], 1);
 }
 
+/* How long nothing may pass through a tunnel, and which limit says so. */
+static inline uint32_t proxy_tunnel_idle_ms(const struct proxy *proxy)
+{
+    const struct proxy_timeouts *timeouts = &proxy->settings->timeouts;
+    return timeouts->stream_idle_ms > 0 ? timeouts->stream_idle_ms : timeouts->idle_ms;
+}
+static inline enum proxy_limit proxy_tunnel_idle_limit(const struct proxy *proxy)
+{
+    return proxy->settings->timeouts.stream_idle_ms > 0 ? PROXY_LIMIT_STREAM_IDLE
+                                                        : PROXY_LIMIT_IDLE;
+}
+
 /* A connection is gone: accepting may go on. */
 void proxy_connection_freed(struct proxy *proxy);
 

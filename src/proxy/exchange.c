@@ -65,6 +65,7 @@ static void finish(struct exchange *exchange, enum proxy_outcome outcome)
     assert(!exchange->over);
     exchange->over = true;
     io_timer_cancel(proxy->io, &exchange->expiry);
+    io_timer_cancel(proxy->io, &exchange->total);
     exchange->outcome = outcome;
     counter_add(&proxy->metrics.requests[outcome], 1);
     counter_add(&proxy->metrics.bytes_from_client, exchange->bytes_in);
@@ -161,6 +162,8 @@ static void count_refusal(struct proxy *proxy, const struct http_refusal *refusa
         proxy_count_limit(proxy, PROXY_LIMIT_BODY_BYTES);
     } else if (refusal->too_many_headers) {
         proxy_count_limit(proxy, PROXY_LIMIT_HEADERS);
+    } else if (refusal->header_too_long) {
+        proxy_count_limit(proxy, PROXY_LIMIT_HEADER_BYTES);
     } else if (refusal->status == 431 || refusal->status == 414) {
         proxy_count_limit(proxy, PROXY_LIMIT_HEAD_BYTES);
     }
@@ -399,8 +402,20 @@ static void misdirected(struct exchange *exchange, const char *reason)
     exchange_reject(exchange, &(struct http_refusal){.status = 421, .reason = reason});
 }
 
+static void total_fired(struct io_timer *timer)
+{
+    struct exchange *exchange = CONTAINER_OF(timer, struct exchange, total);
+    proxy_count_limit(exchange->proxy, PROXY_LIMIT_TOTAL);
+    exchange_too_slow(exchange, "the request took longer than timeouts.total");
+}
+
 void exchange_start(struct exchange *exchange)
 {
+    uint32_t total_ms = exchange->proxy->settings->timeouts.total_ms;
+    if (total_ms > 0) {
+        exchange->total.fired = total_fired;
+        io_timer_set(exchange->proxy->io, &exchange->total, total_ms);
+    }
     const struct auth_settings *auth = exchange->proxy->settings->auth;
     struct span authority = exchange->request.uri.authority;
     if (exchange->request.upgrade_websocket && !exchange->request.extended_connect &&
@@ -584,6 +599,7 @@ static void open_tunnel(struct exchange *exchange, struct http_head *head)
 {
     exchange->tunnel = true;
     exchange->body_complete = false;
+    io_timer_cancel(exchange->proxy->io, &exchange->total);
     if (exchange->request.extended_connect || exchange->upstream->is_stream) {
         websocket_remove(head, SPAN_LITERAL("sec-websocket-accept"));
         head->status = exchange->request.extended_connect ? 200 : 101;
@@ -661,6 +677,20 @@ void exchange_upstream_body(struct exchange *exchange, struct span payload)
 void exchange_upstream_trailers(struct exchange *exchange, const struct http_head *trailers)
 {
     exchange->client->answer_trailers(exchange, trailers);
+}
+
+void exchange_too_slow(struct exchange *exchange, const char *reason)
+{
+    if (!exchange->body_complete && !exchange->answer_begun) {
+        exchange_reject(exchange, &(struct http_refusal){.status = 408, .reason = reason});
+        return;
+    }
+    exchange->reason = reason;
+    give_up(exchange, PROXY_OUTCOME_UPSTREAM_ERROR,
+            &(struct answer){.status = 504,
+                             .grpc_status = 4, /* DEADLINE_EXCEEDED */
+                             .error = "gateway_timeout",
+                             .description = reason});
 }
 
 void exchange_deadline(struct exchange *exchange)

@@ -71,6 +71,7 @@ struct exchange {
     struct io_timer expiry; /* of what has no end of its own: at the token's exp, or the
                                certificate's end */
     int64_t expires_s;
+    struct io_timer total;                         /* timeouts.total, until a tunnel opens */
     char websocket_accept[WEBSOCKET_ACCEPT_BYTES]; /* if the request asks for an upgrade */
     char websocket_key[WEBSOCKET_KEY_BYTES];       /* our own, for extended CONNECT */
 
@@ -106,6 +107,8 @@ void exchange_body_end(struct exchange *exchange);
 /* The body is broken, too large or too slow: answers if nothing was answered yet, cuts if something
  * was. */
 void exchange_body_failed(struct exchange *exchange, const struct http_refusal *refusal);
+/* A bound of ours on time has passed: 408 while the body has not come, else 504 or a cut. */
+void exchange_too_slow(struct exchange *exchange, const char *reason);
 /* grpc-timeout has passed. */
 void exchange_deadline(struct exchange *exchange);
 /* The client has taken bytes of the answer. */

@@ -159,6 +159,11 @@ static void start_exchange(struct downstream *downstream, size_t head_size)
     struct h1 *h1 = &downstream->h1;
     struct exchange *exchange = h1->exchange;
     h1->begun_in_turn++;
+    uint32_t most = downstream->proxy->settings->requests_max;
+    if (++h1->begun >= most && most > 0) {
+        proxy_count_limit(downstream->proxy, PROXY_LIMIT_REQUESTS_PER_CONNECTION);
+        h1->close_after = true;
+    }
     h1->input_start = (uint32_t)head_size;
     h1->state = H1_EXCHANGE;
     http1_body_init(&h1->body, &exchange->request,
@@ -456,7 +461,8 @@ static void settle(struct downstream *downstream)
     case H1_EXCHANGE:
     case H1_DISCARD:
         if (in_tunnel(h1)) {
-            downstream_set_timer(downstream, DOWNSTREAM_TIMER_TUNNEL, timeouts->idle_ms);
+            downstream_set_timer(downstream, DOWNSTREAM_TIMER_TUNNEL,
+                                 proxy_tunnel_idle_ms(downstream->proxy));
             receive = receive && takes_body(h1);
         } else if (!h1->body.done && takes_body(h1)) {
             downstream_set_timer(downstream, DOWNSTREAM_TIMER_BODY, timeouts->body_progress_ms);
@@ -598,7 +604,7 @@ void h1_timeout(struct downstream *downstream, int kind)
         }
         break;
     case DOWNSTREAM_TIMER_TUNNEL:
-        proxy_count_limit(proxy, PROXY_LIMIT_IDLE);
+        proxy_count_limit(proxy, proxy_tunnel_idle_limit(proxy));
         h1_end(downstream, "nothing passed through the tunnel");
         h1_stop(downstream, DOWNSTREAM_END_CLEAN);
         break;

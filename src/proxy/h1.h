@@ -34,6 +34,7 @@ struct h1 {
     struct buffer trailers; /* of the request, as they came, until its body ends */
     uint64_t turn;          /* of begun_in_turn */
     uint32_t begun_in_turn;
+    uint32_t begun;      /* of all requests */
     bool waits_for_turn; /* limits.pipeline requests were begun in this one */
     uint8_t state;
     uint8_t framing; /* enum http_body_kind of the answer in progress */

@@ -103,7 +103,7 @@ static void on_answer_body(struct exchange *exchange, struct span payload)
     struct downstream *downstream = exchange->owner;
     if (exchange->tunnel) {
         downstream_set_timer(downstream, DOWNSTREAM_TIMER_TUNNEL,
-                             downstream->proxy->settings->timeouts.idle_ms);
+                             proxy_tunnel_idle_ms(downstream->proxy));
     }
     if (downstream->h1.framing != HTTP_BODY_CHUNKED) {
         downstream_write(downstream, payload);

@@ -115,7 +115,15 @@ static void answer_timer_fired(struct io_timer *timer)
 static void idle_timer_fired(struct io_timer *timer)
 {
     struct h2_request *request = CONTAINER_OF(timer, struct h2_request, idle_timer);
-    proxy_count_limit(request->downstream->proxy, PROXY_LIMIT_IDLE);
+    struct proxy *proxy = request->downstream->proxy;
+    if (request->exchange == NULL) {
+        return; /* what is left is the answer's way to the client, which has a time of its own */
+    }
+    proxy_count_limit(proxy, proxy_tunnel_idle_limit(proxy));
+    if (!request->exchange->tunnel) {
+        exchange_too_slow(request->exchange, "nothing passed for timeouts.stream_idle");
+        return;
+    }
     give_up(request, "nothing passed through the tunnel");
     h2_session_reset(request->downstream->h2->session, &request->stream, H2_CANCEL);
     h2_want_flush(request->downstream);
@@ -124,8 +132,9 @@ static void idle_timer_fired(struct io_timer *timer)
 void h2_request_alive(struct h2_request *request)
 {
     struct proxy *proxy = request->downstream->proxy;
-    if (request->exchange != NULL && request->exchange->tunnel) {
-        io_timer_set(proxy->io, &request->idle_timer, proxy->settings->timeouts.idle_ms);
+    struct exchange *exchange = request->exchange;
+    if (exchange != NULL && (exchange->tunnel || proxy->settings->timeouts.stream_idle_ms > 0)) {
+        io_timer_set(proxy->io, &request->idle_timer, proxy_tunnel_idle_ms(proxy));
     }
 }
 
@@ -143,6 +152,9 @@ static struct h2_stream *on_begin(void *owner, struct h2_head *builder)
     struct downstream *downstream = owner;
     struct proxy *proxy = downstream->proxy;
     struct h2 *h2 = downstream->h2;
+    if (h2->leaving) {
+        return NULL;
+    }
     struct h2_request *request = slab_take(&proxy->h2_requests);
     struct exchange *exchange = exchange_new(proxy, &h2_client_ops, request);
     uint8_t *text = slab_take(&proxy->inputs);
@@ -198,6 +210,17 @@ static bool on_grow(void *owner, struct h2_stream *stream, struct h2_head *build
 
 /* ---- heads ---- */
 
+/* The last GOAWAY goes out before the answers of what is in progress; streams that were on their
+ * way are refused, and can be tried again elsewhere. */
+static void count_request(struct downstream *downstream)
+{
+    uint32_t most = downstream->proxy->settings->requests_max;
+    if (++downstream->h2->begun >= most && most > 0 && !downstream->h2->leaving) {
+        proxy_count_limit(downstream->proxy, PROXY_LIMIT_REQUESTS_PER_CONNECTION);
+        h2_goaway(downstream);
+    }
+}
+
 static void on_head(void *owner, struct h2_stream *stream, struct http_head *head,
                     const struct http_refusal *refusal)
 {
@@ -208,6 +231,7 @@ static void on_head(void *owner, struct h2_stream *stream, struct http_head *hea
     exchange->server_name = tls_connection_server_name(downstream->tls);
     exchange->client_address = &downstream->client;
     request->head_seen = true;
+    count_request(downstream);
     request->body_end = stream->remote_ended;
     if (refusal != NULL) {
         request->malformed = refusal->status == 400;
@@ -232,6 +256,7 @@ static void on_head(void *owner, struct h2_stream *stream, struct http_head *hea
     }
     /* A tunnel's request is its head; what follows waits until the tunnel is open. */
     exchange->body_complete = stream->remote_ended || head->extended_connect;
+    h2_request_alive(request);
     exchange_start(exchange);
 }
 
@@ -345,8 +370,15 @@ static void on_stream_closed(void *owner, struct h2_stream *stream, uint32_t err
     free_request(request);
 }
 
+static void on_refused(void *owner)
+{
+    struct downstream *downstream = owner;
+    proxy_count_limit(downstream->proxy, PROXY_LIMIT_STREAMS);
+}
+
 static const struct h2_handler handler = {
     .begin = on_begin,
+    .over_streams = on_refused,
     .grow = on_grow,
     .head = on_head,
     .data = on_data,

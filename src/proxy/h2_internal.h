@@ -26,7 +26,7 @@ struct h2_request {
     struct buffer trailers_in, trailers_out;
     bool trailers_lost; /* there was no room for them: the answer must not end well */
     struct io_timer body_timer, answer_timer, deadline;
-    struct io_timer idle_timer; /* of a tunnel: nothing passes either way */
+    struct io_timer idle_timer; /* nothing passes either way */
 };
 
 struct h2 {
@@ -34,6 +34,7 @@ struct h2 {
     struct h2_session *session;
     struct h2_request *requests;
     uint32_t requests_count;
+    uint32_t begun;      /* of all requests */
     size_t answer_bytes; /* of all streams */
     struct downstream *flush_next;
     struct io_timer drain_timer;
@@ -51,7 +52,7 @@ void h2_want_flush(struct downstream *downstream);
 void h2_request_over(struct h2_request *request);
 /* Hands over what waits of the client's body, as far as it is wanted. */
 void h2_pump_body(struct h2_request *request);
-/* Something passed, one way or the other: a tunnel's time begins anew. */
+/* Something passed, one way or the other: the idle time of a tunnel or stream begins anew. */
 void h2_request_alive(struct h2_request *request);
 /* Starts, restarts or stops the timer of a client that does not read. */
 void h2_answer_progress(struct h2_request *request);

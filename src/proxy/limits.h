@@ -20,10 +20,6 @@
 
 /* A chunk of a send queue holds one whole encrypted record: 16384 + 5 + 256 at most. */
 #define PROXY_CHUNK_BYTES (20480 - 64)
-/* All chunks of a worker: 160 MiB. Beyond, exchanges are refused or cut, and counted as "buffers".
- */
-#define PROXY_CHUNKS_MAX 8192
-
 /* Reading from the service pauses above the mark, and goes on below half of it. */
 #define PROXY_OUT_MARK 65536
 /* What tls_write may leave waiting: mark, overshoot of paused receiving, and slack for heads. */

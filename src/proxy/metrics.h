@@ -61,10 +61,13 @@ enum proxy_upstream_error {
 /* limits_hit_total{limit}: the configuration's own names, and the bounds of our memory. */
 #define PROXY_LIMIT_LIST(X)                                                                        \
     X(HEAD_BYTES, "head_bytes")                                                                    \
+    X(HEADER_BYTES, "header_bytes")                                                                \
     X(HEADERS, "headers")                                                                          \
     X(BODY_BYTES, "body_bytes")                                                                    \
     X(CONNECTIONS, "connections")                                                                  \
-    X(DESCRIPTORS, "descriptors")   /* accepting paused: RLIMIT_NOFILE allows no more */           \
+    X(DESCRIPTORS, "descriptors") /* accepting paused: RLIMIT_NOFILE allows no more */             \
+    X(STREAMS, "streams")                                                                          \
+    X(REQUESTS_PER_CONNECTION, "requests_per_connection")                                          \
     X(MISBEHAVIOUR, "misbehaviour") /* the budget of an HTTP/2 connection */                       \
     X(PIPELINE, "pipeline")         /* a connection's queue was full and reading paused */         \
     X(BUFFERS, "buffers")           /* the worker's buffer memory ran out */                       \
@@ -73,6 +76,8 @@ enum proxy_upstream_error {
     X(BODY_PROGRESS, "body_progress")                                                              \
     X(EXPIRY, "expiry") /* a tunnel or stream reached the end of its token or certificate */       \
     X(IDLE, "idle")                                                                                \
+    X(STREAM_IDLE, "stream_idle")                                                                  \
+    X(TOTAL, "total")                                                                              \
     X(UPSTREAM_CONNECT, "upstream_connect")                                                        \
     X(UPSTREAM_HEAD, "upstream_head")                                                              \
     X(UPSTREAM_IDLE, "upstream_idle")                                                              \

@@ -46,9 +46,15 @@ static void drain_timer_fired(struct io_timer *timer)
     downstream_cut_all(proxy);
 }
 
+/* 0: any number. */
+static size_t chunks_max(const struct proxy_settings *settings)
+{
+    return (size_t)(settings->buffers_bytes_max / PROXY_CHUNK_BYTES);
+}
+
 static void init_memory(struct proxy *proxy)
 {
-    chunk_pool_init(&proxy->chunks, PROXY_CHUNK_BYTES, PROXY_CHUNKS_MAX);
+    chunk_pool_init(&proxy->chunks, PROXY_CHUNK_BYTES, chunks_max(proxy->settings));
     slab_init(&proxy->downstreams, sizeof(struct downstream), 0, 1024);
     slab_init(&proxy->exchanges, sizeof(struct exchange), 0, 256);
     slab_init(&proxy->upstreams, sizeof(struct upstream), 0, 256);
@@ -253,6 +259,7 @@ void proxy_configure(struct proxy *proxy, const struct proxy_settings *settings,
     }
     auth_worker_configure(proxy->auth, settings->auth);
     proxy->settings = settings;
+    proxy->chunks.slab.live_max = chunks_max(settings);
     tls_context_acquire(tls);
     tls_context_release(proxy->tls);
     proxy->tls = tls;

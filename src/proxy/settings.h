@@ -12,6 +12,8 @@
 struct proxy_timeouts {
     uint32_t handshake_ms, head_ms, body_progress_ms, upstream_connect_ms, upstream_head_ms,
         idle_ms, upstream_idle_ms, drain_ms;
+    uint32_t stream_idle_ms; /* 0: tunnels as idle_ms, streams not at all */
+    uint32_t total_ms;       /* 0: none */
 };
 
 struct proxy_settings {
@@ -22,9 +24,11 @@ struct proxy_settings {
     bool upstream_h2;    /* HTTP/2 in clear, with prior knowledge */
     struct span own_uri; /* the URI SAN of our own certificate, for "By="; may be empty */
     struct http_limits limits;
-    uint32_t connections_max; /* of one worker */
-    uint32_t streams_max;     /* of one HTTP/2 connection */
-    uint32_t pipeline_max;    /* requests of one connection begun in one turn; the rest waits */
+    uint32_t connections_max;   /* of one worker */
+    uint32_t streams_max;       /* of one HTTP/2 connection */
+    uint32_t requests_max;      /* of one connection; 0: none */
+    uint64_t buffers_bytes_max; /* of one worker's chunks */
+    uint32_t pipeline_max;      /* requests of one connection begun in one turn; the rest waits */
     /* Connections that one worker has descriptors for; accepting pauses there. */
     uint32_t descriptors_max;
     struct proxy_timeouts timeouts;

@@ -298,9 +298,11 @@ ACCEPTED = [
              x_name="J\xfcrgen"),
     accepted("an empty value and a tab", b"POST /x HTTP/1.1\r\n" + HOST + b"\r\nX-Name:\t a\tb\t\r\nX-E:\r\n{C}\r\n\r\n",
              b"/x", x_name="a\tb", x_e=""),
-    accepted("TE and Trailer stay here", b"POST /x HTTP/1.1\r\n" + HOST + b"\r\nTE: trailers\r\nTrailer: X\r\n"
+    accepted("TE is asked anew, Trailer of no chunked body stays here", b"POST /x HTTP/1.1\r\n" + HOST + b"\r\nTE: trailers\r\nTrailer: X\r\n"
              b"Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nConnection: X-Mine, te\r\nX-Mine: 1\r\n{C}\r\n\r\n",
-             b"/x", te=None, trailer=None, keep_alive=None, proxy_connection=None, x_mine=None, connection=None),
+             b"/x", te="trailers", trailer=None, keep_alive=None, proxy_connection=None, x_mine=None, connection="TE"),
+    accepted("a TE that Connection does not name stays here", b"POST /x HTTP/1.1\r\n" + HOST + b"\r\nTE: trailers\r\n"
+             b"Connection: X-Mine\r\nX-Mine: 1\r\n{C}\r\n\r\n", b"/x", te=None, x_mine=None, connection=None),
 ]
 
 

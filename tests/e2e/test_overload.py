@@ -5,6 +5,7 @@ import threading
 import time
 
 from harness import client2 as h2
+from harness.client import Closed, request_bytes
 
 
 def test_a_crowd_at_the_door(world, start):
@@ -118,3 +119,45 @@ def test_a_client_without_tls_is_gone_after_the_handshakes_time(world, start):
             plain.close()
         assert world.request(connection).status == 200
     assert gate.metric("popgate_handshakes_total", result="timeout") == 50
+
+
+def test_memory_at_its_bound(world, start):
+    """A mebibyte of buffers, and many clients who read nothing of large answers: what does not fit is cut or refused, nobody
+    else's answer is wrong, the probes answer, and it is over when they are gone."""
+    big = b"x" * 400_000
+
+    def handler(request, _stream):
+        body = b"small" if request.target == b"/small" else big
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    gate, _ = start(handler=handler, limits={"buffers": "1MiB"}, timeouts={"body_progress": "60s"})
+    greedy = []
+    for _ in range(8):
+        client = h2.connect(world, gate, initial=[(h2.INITIAL_WINDOW_SIZE, 1)], auto_window=False)
+        client.send(b"".join(client.head(h2.fields(world, "GET", f"/{i}"))[1] for i in range(20)))
+        greedy.append(client)
+    deadline = time.monotonic() + 10
+    while gate.metric("popgate_limits_hit_total", limit="buffers") == 0 and time.monotonic() < deadline:
+        assert gate.admin("/livez")[0] == 200
+        time.sleep(0.05)
+    assert gate.metric("popgate_limits_hit_total", limit="buffers") > 0
+    outcomes = []
+    for _ in range(20):
+        with world.connect(gate) as connection:
+            try:
+                connection.send(request_bytes("GET", "/small", headers=world.credentials("GET", "/small")))
+                response = connection.response()
+                outcomes.append(response.status)
+                assert response.status == 503 or response.body == b"small"
+            except (Closed, OSError):
+                outcomes.append(None)
+        assert gate.admin("/livez")[0] == 200 and gate.admin("/metrics")[0] == 200
+    assert set(outcomes) <= {200, 503, None}, outcomes
+    for client in greedy:
+        client.close()
+    deadline = time.monotonic() + 10
+    while gate.metric("popgate_connections", side="downstream") > 0 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with world.connect(gate) as connection:
+        for _ in range(5):
+            assert world.request(connection, "GET", "/small").body == b"small", "and it is over when it is over"
+            assert world.request(connection, "GET", "/big").body == big

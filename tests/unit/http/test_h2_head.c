@@ -470,3 +470,16 @@ Test(h2_head, a_2xx_to_connect_is_a_tunnel_whatever_length_it_names)
     cr_assert_neq(read_connect_answer("101", NULL), STATUS_OK);
     cr_assert_neq(read_connect_answer("2000", NULL), STATUS_OK);
 }
+
+Test(h2_head, one_field_over_its_limit_is_431)
+{
+    struct http_limits small = {.head_bytes_max = 4096, .headers_max = 16, .header_bytes_max = 10};
+    begin();
+    h2_head_request_field(&builder, &small, SPAN_LITERAL(":path"),
+                          SPAN_LITERAL("/longer/than/ten"));
+    h2_head_request_field(&builder, &small, SPAN_LITERAL("abcd"), SPAN_LITERAL("1234"));
+    cr_assert_eq(builder.refusal.status, 0);
+    h2_head_request_field(&builder, &small, SPAN_LITERAL("abcd"), SPAN_LITERAL("12345"));
+    cr_assert_eq(builder.refusal.status, 431);
+    cr_assert(builder.refusal.header_too_long && !builder.refusal.too_many_headers);
+}

@@ -373,6 +373,39 @@ Test(http1_request, every_listed_trick_gets_its_answer_at_every_split)
     }
 }
 
+Test(http1_request, one_line_over_its_limit_is_431_at_every_split)
+{
+    static const struct http_limits small = {
+        .head_bytes_max = 4096, .headers_max = 3, .header_bytes_max = 10};
+    static const struct {
+        const char *text;
+        uint16_t refusal;
+        const char *reason;
+    } lines[] = {
+        {"Host: a\r\nab: 345678\r\n\r\n", 0, ""},
+        {"Host: a\r\nab: 3456789\r\n\r\n", 431, "header line over the limit"},
+        {"Host: a\r\nab: 3456789\n", 431, "header line over the limit"},
+        {"Host: a\r\nab: 3456789\rX", 431, "header line over the limit"},
+        {"Host: a\r\nab: 345678\rX", 400, "bare CR"},
+        {"Host: a\r\nab: 345678\n", 400, "bare LF"},
+        {"Host: a\r\na: 1\r\na: 1\r\nab: 3456789\r\n\r\n", 431, "header line over the limit"},
+        {"Host: a\r\na: 1\r\na: 1\r\nab: 345678\r\n\r\n", 431, "too many headers"},
+    };
+    static struct verdict whole;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        char text[256];
+        int size = snprintf(text, sizeof text, "GET /longer/than/ten HTTP/1.1\r\n%s",
+                            lines[i].text);
+        struct span bytes = span_make(text, (size_t)size);
+        parse_whole(bytes, &small, &whole);
+        cr_expect_eq(whole.refusal, lines[i].refusal, "%s: %u", lines[i].text, whole.refusal);
+        if (lines[i].refusal != 0) {
+            cr_expect_str_eq(whole.reason, lines[i].reason, "%s", lines[i].text);
+        }
+        check_splits(lines[i].text, bytes, &small, &whole);
+    }
+}
+
 /* What follows a head must not change it, whatever it is: the next request, a body, or rubbish. */
 Test(http1_request, what_follows_does_not_matter)
 {
