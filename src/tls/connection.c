@@ -307,6 +307,10 @@ size_t tls_input_left(const struct tls_connection *connection)
 
 /* ---- outcomes ---- */
 
+/* The thread's error queue is empty when a call of ours returns: whoever finds an error there takes
+ * it out. BoringSSL empties it once more at the start of SSL_do_handshake, SSL_read, SSL_write and
+ * SSL_shutdown, which costs a hundred instructions and more each time; once is enough. */
+
 static enum status fail(struct tls_connection *connection, const char *failure)
 {
     if (connection->failure == NULL) {
@@ -399,7 +403,6 @@ enum status tls_handshake(struct tls_connection *connection, const struct clock_
         return connection->state == OPEN ? STATUS_OK : STATUS_FAILED;
     }
     connection->now_s = now->wall_s;
-    ERR_clear_error();
     int result = SSL_do_handshake(connection->ssl);
     if (result != 1) {
         enum status status = outcome(connection, result);
@@ -411,13 +414,23 @@ enum status tls_handshake(struct tls_connection *connection, const struct clock_
 
 /* ---- application data ---- */
 
+/* All that came has been read: SSL_read would look for more in vain. After a close_notify it has
+ * something to say all the same. */
+static bool nothing_to_read(const struct tls_connection *connection)
+{
+    return connection->in.size == 0 && !SSL_has_pending(connection->ssl) &&
+           !(SSL_get_shutdown(connection->ssl) & SSL_RECEIVED_SHUTDOWN);
+}
+
 enum status tls_read(struct tls_connection *connection, struct span_mut into, size_t *got)
 {
     *got = 0;
     if (connection->state != OPEN) {
         return STATUS_FAILED;
     }
-    ERR_clear_error();
+    if (nothing_to_read(connection)) {
+        return STATUS_AGAIN;
+    }
     int size = into.size < INT32_MAX ? (int)into.size : INT32_MAX;
     int result = SSL_read(connection->ssl, into.data, size);
     if (result > 0) {
@@ -436,7 +449,6 @@ enum status tls_write(struct tls_connection *connection, struct span plain, size
     if (plain.size == 0) {
         return STATUS_OK;
     }
-    ERR_clear_error();
     while (plain.size > 0) {
         if (connection->out->size >= connection->out_bytes_max) {
             break;
@@ -470,7 +482,6 @@ void tls_shutdown(struct tls_connection *connection)
 {
     if (connection->state == OPEN && !connection->closed_by_us) {
         connection->closed_by_us = true;
-        ERR_clear_error();
         (void)SSL_shutdown(connection->ssl);
         ERR_clear_error();
     }
