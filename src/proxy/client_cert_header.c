@@ -1,5 +1,7 @@
 #include "proxy/client_cert_header.h"
 
+#include "base/hex.h"
+
 static void write_byte(struct http1_writer *writer, uint8_t byte)
 {
     http1_write(writer, span_make(&byte, 1));
@@ -63,10 +65,7 @@ static void write_value(struct http1_writer *writer, struct span value)
 static void write_hash(struct http1_writer *writer, const uint8_t digest[32])
 {
     char text[64];
-    for (size_t i = 0; i < 32; i++) {
-        text[2 * i] = "0123456789abcdef"[digest[i] >> 4];
-        text[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
-    }
+    hex_write(digest, 32, text);
     http1_write(writer, span_make(text, sizeof text));
 }
 

@@ -6,6 +6,7 @@
 #include "http/message.h"
 #include "proxy/identities.h"
 #include "proxy/limits.h"
+#include "proxy/peer_headers.h"
 #include "proxy/proxy.h"
 
 #include <stddef.h>
@@ -67,6 +68,7 @@ struct proxy {
     size_t head_text_bytes;
     struct http_head response; /* the answer's head while it is being handled */
     uint64_t random_state;     /* for trace ids */
+    struct peer_headers peer_headers;
 
     struct proxy_listener listeners[PROXY_LISTENERS_MAX];
     size_t listeners_count, listeners_open;

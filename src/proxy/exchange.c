@@ -229,6 +229,7 @@ static struct request_facts facts_of(const struct exchange *exchange)
     bool verified = exchange->submitted && exchange->check.outcome == AUTH_ALLOWED;
     return (struct request_facts){
         .peer = exchange->peer,
+        .peer_headers = &proxy->peer_headers,
         .identity = verified ? &exchange->check.identity : NULL,
         .shadow_check = exchange->shadow_denied ? auth_denial_label(exchange->check.denial) : NULL,
         .own_uri = settings->own_uri,

@@ -258,6 +258,7 @@ void proxy_configure(struct proxy *proxy, const struct proxy_settings *settings,
         upstream_h2_close_idle(proxy);
     }
     auth_worker_configure(proxy->auth, settings->auth);
+    peer_headers_clear(&proxy->peer_headers); /* they name us */
     proxy->settings = settings;
     proxy->chunks.slab.live_max = chunks_max(settings);
     tls_context_acquire(tls);

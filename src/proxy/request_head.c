@@ -1,49 +1,14 @@
 #include "proxy/request_head.h"
 
-#include "proxy/client_cert_header.h"
+#include "proxy/header_value.h"
 #include "proxy/traceparent.h"
-
-/* A high bit for each of eight bytes that is below 0x20, 0x7f or above: below 0x80, a byte borrows
- * from 0x80 + byte - 0x20, or carries into it by + 1, only in those cases; what is above has the
- * bit itself. Each byte minds its own, for no sum or difference leaves it. */
-static uint64_t unsafe_bytes(uint64_t word)
-{
-    const uint64_t ones = 0x0101010101010101, high = 0x80 * ones;
-    uint64_t low = word & ~high;
-    return (word | (low + ones) | ~((low | high) - 0x20 * ones)) & high;
-}
-
-/* Printable ASCII: what DESIGN.md allows in a value taken from a claim or a certificate. */
-static bool value_is_safe(struct span value)
-{
-    uint64_t bad = 0, word;
-    size_t i = 0;
-    for (; i + sizeof word <= value.size; i += sizeof word) {
-        memcpy(&word, value.data + i, sizeof word);
-        bad |= unsafe_bytes(word);
-    }
-    for (; i < value.size; i++) {
-        bad |= unsafe_bytes(0x2020202020202000 | value.data[i]);
-    }
-    return bad == 0;
-}
-
-static bool peer_is_safe(const struct tls_peer *peer)
-{
-    bool safe = value_is_safe(peer->spiffe_id) && value_is_safe(peer->subject) &&
-                value_is_safe(peer->uri_san);
-    for (uint32_t i = 0; i < peer->dns_sans_count; i++) {
-        safe = safe && value_is_safe(peer->dns_sans[i]);
-    }
-    return safe;
-}
 
 static bool identity_is_safe(const struct auth_identity *identity)
 {
-    return value_is_safe(identity->subject) && value_is_safe(identity->client_id) &&
-           value_is_safe(identity->issuer) && value_is_safe(identity->scope) &&
+    return header_value_is_safe(identity->subject) && header_value_is_safe(identity->client_id) &&
+           header_value_is_safe(identity->issuer) && header_value_is_safe(identity->scope) &&
            identity->jkt_size <= sizeof identity->jkt &&
-           value_is_safe(span_make(identity->jkt, identity->jkt_size));
+           header_value_is_safe(span_make(identity->jkt, identity->jkt_size));
 }
 
 /* An absent value sets no header: empty and absent are the same to the service, and inbound copies
@@ -118,21 +83,13 @@ static void write_forwarded_for(struct http1_writer *writer, const struct client
     }
 }
 
-static void write_client_cert(struct http1_writer *writer, const struct request_facts *facts)
-{
-    write_present(writer, "x-popgate-spiffe-id", facts->peer->spiffe_id);
-    http1_write_string(writer, "x-forwarded-client-cert: ");
-    client_cert_header_write(writer, facts->peer, facts->own_uri);
-    http1_write_string(writer, "\r\n");
-}
-
 enum status request_head_write(struct http1_writer *writer, struct http_head *head,
                                const struct request_facts *facts)
 {
-    if (!peer_is_safe(facts->peer) || !value_is_safe(facts->own_uri) ||
-        (facts->identity != NULL && !identity_is_safe(facts->identity))) {
+    if (facts->identity != NULL && !identity_is_safe(facts->identity)) {
         return STATUS_FAILED;
     }
+    size_t start = writer->size;
     http_mark_dropped(head, facts->forward_credentials);
     drop_expect(head);
     bool traced = keep_traceparent(head);
@@ -140,7 +97,10 @@ enum status request_head_write(struct http1_writer *writer, struct http_head *he
     if (facts->identity != NULL) {
         write_identity(writer, facts->identity);
     }
-    write_client_cert(writer, facts);
+    if (peer_headers_write(facts->peer_headers, writer, facts->peer, facts->own_uri) != STATUS_OK) {
+        writer->size = start;
+        return STATUS_FAILED;
+    }
     write_forwarded_for(writer, facts->client);
     write_present(writer, "sec-websocket-key", facts->websocket_key);
     if (facts->shadow_check != NULL) {

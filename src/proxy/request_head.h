@@ -6,10 +6,12 @@
 #include "auth/gate.h"
 #include "http/http1.h"
 #include "proxy/client_address.h"
+#include "proxy/peer_headers.h"
 #include "tls/peer.h"
 
 struct request_facts {
     const struct tls_peer *peer;
+    struct peer_headers *peer_headers;    /* NULL: nothing is remembered */
     const struct auth_identity *identity; /* NULL: nothing from a token */
     const char *shadow_check;             /* NULL, or the check that would have denied */
     struct span own_uri;                  /* for By= */

@@ -1,5 +1,7 @@
 #include "proxy/traceparent.h"
 
+#include "base/hex.h"
+
 static bool is_lower_hex(uint8_t byte)
 {
     return (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'f');
@@ -49,11 +51,11 @@ static uint64_t next_random(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-static void write_hex(uint64_t value, char *out)
+static void write_id(uint64_t id, char out[16])
 {
-    for (size_t i = 0; i < 16; i++) {
-        out[i] = "0123456789abcdef"[(value >> (60 - 4 * i)) & 15];
-    }
+    uint8_t bytes[8];
+    memcpy(bytes, &id, sizeof bytes);
+    hex_write(bytes, sizeof bytes, out);
 }
 
 void traceparent_begin(uint64_t *state, char out[TRACEPARENT_BYTES])
@@ -64,9 +66,9 @@ void traceparent_begin(uint64_t *state, char out[TRACEPARENT_BYTES])
     uint64_t low = next_random(state) | 1; /* neither id may be all zero */
     uint64_t span_id = next_random(state) | 1;
     memcpy(out, version, sizeof version);
-    write_hex(high, out + 3);
-    write_hex(low, out + 19);
+    write_id(high, out + 3);
+    write_id(low, out + 19);
     out[35] = '-';
-    write_hex(span_id, out + 36);
+    write_id(span_id, out + 36);
     memcpy(out + 52, flags, sizeof flags);
 }
