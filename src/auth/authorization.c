@@ -2,20 +2,41 @@
 
 #include "base/bytes.h"
 
-/* A token is most of what a request carries: eight bytes a step, for as long as all are good. */
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#ifdef __SSE2__
+static __m128i in_range(__m128i bytes, char first, char last)
+{
+    __m128i above = _mm_sub_epi8(bytes, _mm_set1_epi8(first));
+    return _mm_cmpeq_epi8(_mm_min_epu8(above, _mm_set1_epi8((char)(last - first))), above);
+}
+
+/* BYTE_TOKEN68 of sixteen bytes: letters, digits and what stands just below them ('-', '.', '/'),
+ * '+', '_', '~'. */
+static bool all_token68(const uint8_t *data)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)data);
+    __m128i good = in_range(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 'z');
+    good = _mm_or_si128(good, in_range(bytes, '-', '9'));
+    good = _mm_or_si128(good, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('+')));
+    good = _mm_or_si128(good, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('_')));
+    good = _mm_or_si128(good, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('~')));
+    return _mm_movemask_epi8(good) == 0xffff;
+}
+#endif
+
+/* A token is most of what a request carries: sixteen bytes a step, for as long as all are good. */
 static size_t token68_prefix(struct span text)
 {
     const uint8_t *data = text.data;
     size_t size = 0;
-    for (; size + 8 <= text.size; size += 8) {
-        const uint8_t *at = data + size;
-        unsigned classes = byte_classes[at[0]] & byte_classes[at[1]] & byte_classes[at[2]] &
-                           byte_classes[at[3]] & byte_classes[at[4]] & byte_classes[at[5]] &
-                           byte_classes[at[6]] & byte_classes[at[7]];
-        if ((classes & BYTE_TOKEN68) == 0) {
-            break;
-        }
+#ifdef __SSE2__
+    while (text.size - size >= 16 && all_token68(data + size)) {
+        size += 16;
     }
+#endif
     while (size < text.size && byte_is(data[size], BYTE_TOKEN68)) {
         size++;
     }

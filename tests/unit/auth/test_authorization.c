@@ -1,4 +1,5 @@
 #include "auth/authorization.h"
+#include "base/bytes.h"
 
 #include <criterion/criterion.h>
 
@@ -69,4 +70,24 @@ Test(authorization, a_nul_ends_nothing)
     cr_expect_eq(authorization_parse(SPAN_LITERAL("DPoP a\0b"), &scheme, &token), STATUS_MALFORMED);
     cr_expect_eq(authorization_parse(SPAN_LITERAL("DPoP\0 a"), &scheme, &token), STATUS_MALFORMED);
     cr_expect_eq(authorization_parse(SPAN_LITERAL("\0"), &scheme, &token), STATUS_MALFORMED);
+}
+
+/* Sixteen bytes are looked at together: each byte, in each place of a step and of what is left. */
+Test(authorization, every_byte_at_every_place_of_a_long_token)
+{
+    for (unsigned byte = 0; byte < 256; byte++) {
+        for (size_t place = 0; place < 40; place++) {
+            char text[5 + 40] = "DPoP ";
+            memset(text + 5, 'a', 40);
+            text[5 + place] = (char)byte;
+            enum auth_scheme scheme = AUTH_SCHEME_NONE;
+            struct span token = {NULL, 0};
+            enum status status = authorization_parse(span_make(text, sizeof text), &scheme, &token);
+            bool good = byte_is((uint8_t)byte, BYTE_TOKEN68);
+            bool space_before = byte == ' ' && place == 0;
+            bool padding_behind = byte == '=' && place == 39;
+            cr_assert_eq(status == STATUS_OK, good || space_before || padding_behind, "%02x at %zu",
+                         byte, place);
+        }
+    }
 }
