@@ -115,34 +115,60 @@ static enum status check_time(struct auth_worker *worker, const struct json_docu
     return STATUS_OK;
 }
 
+static const struct span https = SPAN_LITERAL("https://");
+
+/* The usual htu: the URI of the request as we normalised it. What is normal stays as it is when it
+ * is normalised again. */
+static bool is_the_request(struct span htu, const struct auth_request *request)
+{
+    struct span authority = request->authority, path = request->path;
+    return htu.size == https.size + authority.size + path.size && path.size > 0 &&
+           path.data[0] == '/' && span_starts_with(htu, https) &&
+           span_starts_with(span_after(htu, https.size), authority) &&
+           span_equal(span_after(htu, https.size + authority.size), path);
+}
+
+/* Writes "https://authority/path" to the worker's scratch if that is what `htu` means. */
+static bool means_the_request(struct auth_worker *worker, struct span htu,
+                              const struct auth_request *request, struct span *canonical)
+{
+    struct uri uri = {0};
+    size_t half = worker->uri_scratch.size / 2;
+    struct span_mut normalised = {worker->uri_scratch.data, half};
+    if (uri_normalise(htu, normalised, &uri) != STATUS_OK ||
+        !span_equal_string(uri.scheme, "https") || !span_equal(uri.authority, request->authority) ||
+        !span_equal(uri.path, request->path)) {
+        return false;
+    }
+    uint8_t *out = worker->uri_scratch.data + half;
+    size_t size = https.size;
+    assert(size + uri.authority.size + uri.path.size <= half);
+    memcpy(out, https.data, size);
+    memcpy(out + size, uri.authority.data, uri.authority.size);
+    size += uri.authority.size;
+    memcpy(out + size, uri.path.data, uri.path.size);
+    *canonical = span_make(out, size + uri.path.size);
+    return true;
+}
+
 /* RFC 9449 section 4.3: "The htu claim matches the HTTP URI value for the HTTP request in which the
  * JWT was received, ignoring any query and fragment parts", after the normalisation of RFC 3986
- * sections 6.2.2 and 6.2.3. *canonical is the replay key's spelling, in the worker's scratch. */
+ * sections 6.2.2 and 6.2.3. *canonical is the replay key's spelling, until the next check. */
 static enum status check_uri(struct auth_worker *worker, const struct json_document *payload,
                              const struct auth_request *request, struct span *canonical,
                              struct auth_check *check)
 {
     const struct json_value *htu = string_member(payload, "htu");
-    struct uri uri = {0};
-    size_t half = worker->uri_scratch.size / 2;
-    struct span_mut normalised = {worker->uri_scratch.data, half};
-    if (htu == NULL || uri_normalise(htu->text, normalised, &uri) != STATUS_OK ||
-        !span_equal_string(uri.scheme, "https") || !span_equal(uri.authority, request->authority) ||
-        !span_equal(uri.path, request->path)) {
+    if (htu != NULL && is_the_request(htu->text, request)) {
+        *canonical = htu->text;
+        return STATUS_OK;
+    }
+    if (htu == NULL || !means_the_request(worker, htu->text, request, canonical)) {
         return auth_deny(
             check, AUTH_DENIAL_PROOF_HTU, "htu is \"%.*s\", the URI is https://%.*s%.*s",
             SPAN_ARG(auth_excerpt(htu != NULL ? htu->text : SPAN_LITERAL(""))),
             SPAN_ARG(auth_excerpt(request->authority)), SPAN_ARG(auth_excerpt(request->path)));
     }
-    static const char prefix[] = "https://";
-    size_t size = sizeof(prefix) - 1;
-    uint8_t *out = worker->uri_scratch.data + half;
-    assert(size + uri.authority.size + uri.path.size <= half);
-    memcpy(out, prefix, size);
-    memcpy(out + size, uri.authority.data, uri.authority.size);
-    size += uri.authority.size;
-    memcpy(out + size, uri.path.data, uri.path.size);
-    *canonical = span_make(out, size + uri.path.size);
     return STATUS_OK;
 }
 
