@@ -293,16 +293,26 @@ void io_wake(struct io *io)
 
 /* ---- timers ---- */
 
+static void set_timer(struct io *io, struct io_timer *timer, uint64_t now_ns, uint64_t delay_ms)
+{
+    uint64_t now_ms = (now_ns + NS_PER_MS - 1) / NS_PER_MS; /* rounded up: never early */
+    uint64_t due_ms = delay_ms < UINT64_MAX / 2 ? now_ms + delay_ms : UINT64_MAX / 2;
+    timer_wheel_set(&io->timers, timer, due_ms);
+}
+
 void io_timer_set(struct io *io, struct io_timer *timer, uint64_t delay_ms)
 {
     if (delay_ms == 0) {
         timer_wheel_set(&io->timers, timer, 0);
         return;
     }
-    /* From the time it is now, not from the turn's, and rounded up: never early. */
-    uint64_t now_ms = (io->backend->boot_ns(io) + NS_PER_MS - 1) / NS_PER_MS;
-    uint64_t due_ms = delay_ms < UINT64_MAX / 2 ? now_ms + delay_ms : UINT64_MAX / 2;
-    timer_wheel_set(&io->timers, timer, due_ms);
+    /* From the time it is now, not from the turn's. */
+    set_timer(io, timer, io->backend->boot_ns(io), delay_ms);
+}
+
+void io_timer_set_from_turn(struct io *io, struct io_timer *timer, uint64_t delay_ms)
+{
+    set_timer(io, timer, io->now.boot_ns, delay_ms);
 }
 
 void io_timer_cancel(struct io *io, struct io_timer *timer)

@@ -171,6 +171,9 @@ struct io_timer {
 
 /* Sets or moves. O(1), no system call. Zero-initialise a timer before first use. */
 void io_timer_set(struct io *io, struct io_timer *timer, uint64_t delay_ms);
+/* The same, counted from io_now: early by what the turn has lasted so far, and no clock is read.
+ * For the timeouts that every request sets. */
+void io_timer_set_from_turn(struct io *io, struct io_timer *timer, uint64_t delay_ms);
 void io_timer_cancel(struct io *io, struct io_timer *timer);
 static inline bool io_timer_is_set(const struct io_timer *timer)
 {

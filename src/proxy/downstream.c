@@ -127,7 +127,7 @@ void downstream_set_timer(struct downstream *downstream, enum downstream_timer k
     if (kind == DOWNSTREAM_TIMER_NONE) {
         io_timer_cancel(downstream->proxy->io, &downstream->timer);
     } else {
-        io_timer_set(downstream->proxy->io, &downstream->timer, delay_ms);
+        io_timer_set_from_turn(downstream->proxy->io, &downstream->timer, delay_ms);
     }
 }
 
@@ -230,8 +230,8 @@ static void flush(struct downstream *downstream)
         downstream->sending += spans[i].size;
     }
     io_send(&downstream->socket, spans, count);
-    io_timer_set(downstream->proxy->io, &downstream->write_timer,
-                 downstream->proxy->settings->timeouts.body_progress_ms);
+    io_timer_set_from_turn(downstream->proxy->io, &downstream->write_timer,
+                           downstream->proxy->settings->timeouts.body_progress_ms);
 }
 
 void downstream_flush_all(struct proxy *proxy)

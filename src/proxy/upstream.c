@@ -64,7 +64,7 @@ static void update_timer(struct upstream *upstream, bool progress)
     if (kind == UPSTREAM_TIMER_NONE) {
         io_timer_cancel(upstream->proxy->io, &upstream->timer);
     } else {
-        io_timer_set(upstream->proxy->io, &upstream->timer, timer_ms(upstream, kind));
+        io_timer_set_from_turn(upstream->proxy->io, &upstream->timer, timer_ms(upstream, kind));
     }
 }
 

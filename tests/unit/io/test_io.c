@@ -303,6 +303,26 @@ static void a_turn_lasts_until_the_timer_and_no_longer(enum io_backend backend)
 }
 ON_BOTH(io, a_turn_lasts_until_the_timer_and_no_longer)
 
+static void a_timer_from_the_turn_counts_from_its_clock(enum io_backend backend)
+{
+    struct io *io = harness_io(backend);
+    cr_assert_eq(io_turn(io, 0), STATUS_OK);
+    struct clock_timer timer = {.timer.fired = fired, .io = io, .delay_ms = 30};
+    timer.set_ns = io_now(io)->boot_ns;
+    uint64_t start = boot_ms();
+    while (boot_ms() - start < 20) {
+    }
+    io_timer_set_from_turn(io, &timer.timer, timer.delay_ms);
+    cr_assert(turn_until(io, &timer.fired, 1)); /* and `fired` saw that it was not early */
+    cr_assert_lt(timer.fired_ns - timer.set_ns, 1000000000);
+    io_timer_set_from_turn(io, &timer.timer, UINT64_MAX);
+    cr_assert_eq(io_turn(io, 5), STATUS_OK);
+    cr_assert_eq(timer.fired, 1);
+    io_timer_cancel(io, &timer.timer);
+    io_free(io);
+}
+ON_BOTH(io, a_timer_from_the_turn_counts_from_its_clock)
+
 static void no_wait_is_no_wait(enum io_backend backend)
 {
     struct io *io = harness_io(backend);
