@@ -68,11 +68,12 @@ bench bench-full:
 	@ninja -C build-bench -j $(JOBS) > build-bench/ninja.log 2>&1 || { tail -60 build-bench/ninja.log; exit 1; }
 	@bench/run build-bench $(if $(filter bench-full,$@),full,short)
 
-# Where the time goes: flame graphs and one HTML page in build-perf/report. Frame pointers, so that stacks are whole.
+# Where the time goes: flame graphs and one HTML page in build-perf/report. Frame pointers, so that stacks are whole; every
+# function stays in its own file's object, so that it is known whose it is.
 perf:
 	@scripts/install-packages build bench
 	@$(call CONFIGURE,build-perf,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_C_FLAGS=-fno-omit-frame-pointer \
-	    -DCMAKE_CXX_FLAGS=-fno-omit-frame-pointer -DPOPGATE_TESTS=OFF -DPOPGATE_BENCH=ON)
+	    -DCMAKE_CXX_FLAGS=-fno-omit-frame-pointer -DPOPGATE_LTO=OFF -DPOPGATE_TESTS=OFF -DPOPGATE_BENCH=ON)
 	@ninja -C build-perf -j $(JOBS) > build-perf/ninja.log 2>&1 || { tail -60 build-perf/ninja.log; exit 1; }
 	@$(PYTHON) perf/profile.py --build build-perf
 

@@ -4,6 +4,8 @@ option(POPGATE_BENCH "Build the programs of bench/" ON)
 option(POPGATE_FUZZ "Build the libFuzzer targets (clang only)" OFF)
 option(POPGATE_COVERAGE "Instrument for gcov" OFF)
 option(POPGATE_WERROR "Treat warnings as errors" ON)
+# What is run in earnest is optimised as one piece; what is built to be tested builds faster without.
+option(POPGATE_LTO "Optimise across files when linking (optimised builds without tests or instrumentation)" ON)
 set(POPGATE_SANITIZE "" CACHE STRING "Sanitizers, e.g. address,undefined or thread")
 
 if(NOT CMAKE_BUILD_TYPE)
@@ -63,6 +65,13 @@ endif()
 if(POPGATE_COVERAGE)
   target_compile_options(popgate_options INTERFACE --coverage -fprofile-update=atomic)
   target_link_options(popgate_options INTERFACE --coverage)
+endif()
+
+set(POPGATE_LTO_TAKEN OFF)
+if(POPGATE_LTO AND CMAKE_BUILD_TYPE MATCHES "Rel" AND NOT POPGATE_TESTS AND NOT POPGATE_SANITIZE AND NOT POPGATE_FUZZ
+   AND NOT POPGATE_COVERAGE)
+  include(CheckIPOSupported)
+  check_ipo_supported(RESULT POPGATE_LTO_TAKEN LANGUAGES C CXX OUTPUT popgate_lto_reason)
 endif()
 
 # Files whose names end in an instruction set are compiled for it; the dispatcher in src/base/cpu_features.c

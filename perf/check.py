@@ -48,7 +48,7 @@ def find_base(asked):
 def build(tree, folder, targets):
     flags = os.environ.get("CMAKE_FLAGS", "").split()
     commands = (["cmake", "-G", "Ninja", "-S", str(tree), "-B", str(folder), "-DCMAKE_BUILD_TYPE=RelWithDebInfo",
-                 "-DPOPGATE_TESTS=OFF", "-DPOPGATE_BENCH=ON", *flags],
+                 "-DPOPGATE_TESTS=OFF", "-DPOPGATE_BENCH=ON", "-DPOPGATE_LTO=OFF", *flags],
                 ["ninja", "-C", str(folder), *targets])
     for command in commands:
         result = subprocess.run(command, capture_output=True, text=True)
