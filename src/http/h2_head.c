@@ -520,7 +520,9 @@ enum status h2_head_request_finish(struct h2_head *builder, const struct http_li
     }
     head->te_trailers = builder->te_trailers;
     if (builder->cookies > 1) {
-        size_t used = head->uri.authority.size + builder->host.size;
+        /* Host's normalised spelling was there to be compared, and makes room: where it is the only
+         * authority the text has it once, and has no room for it twice. */
+        size_t used = head->uri.authority.size;
         join_cookies(builder, (struct span_mut){out.data + used, out.size - used});
     }
     return STATUS_OK;

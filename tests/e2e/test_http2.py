@@ -153,6 +153,17 @@ def test_cookie_crumbs_are_one_field(world, client, upstream):
     assert seen.all("cookie") == ["a=1; b=2; c=3"] and seen.get("x-a") == "1" and seen.get("x-b") == "2"
 
 
+def test_cookie_crumbs_of_a_full_head_with_host_alone(world, client):
+    """What is joined stays within the head's memory: the sanitizer's to see."""
+    host = ".".join(["a" * 60] * 4)
+    crumbs = [("cookie", "c" * 20), ("cookie", "d" * 20)]
+    for room in range(0, 300, 20):
+        size = 8192 - len("GET") - len("https") - len("host: \r\n") - len(host) - 2 * 30 - room
+        fields = [(":method", "GET"), (":scheme", "https"), (":path", "/" + "p" * (size - 1)), ("host", host)]
+        assert client.answer(client.request(fields + crumbs)).status == 421
+    assert client.alive()
+
+
 def test_our_headers_are_stripped(world, client, upstream):
     extra = [("x-popgate-subject", "admin"), ("x_popgate_subject", "admin"), ("x-forwarded-client-cert", "x")]
     assert client.answer(client.request(h2.fields(world, "GET", "/", extra))).status == 200

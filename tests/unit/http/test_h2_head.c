@@ -265,6 +265,42 @@ Test(h2_head, a_head_at_the_limit_fits)
     cr_assert_eq(head.headers_count, 2);
 }
 
+/* The same with the authority in Host alone: a text without a byte left is joined within its second
+ * half. */
+Test(h2_head, a_full_head_with_host_alone_fits)
+{
+    static const struct http_limits wide = {.head_bytes_max = 2 * TEXT_BYTES, .headers_max = 16};
+    enum { HOST_BYTES = 251, PATH_BYTES = TEXT_BYTES - 8 - (HOST_BYTES + 8) - 2 * (10 + 6) };
+    char host[HOST_BYTES + 1], path[PATH_BYTES + 1] = "/";
+    for (size_t i = 0; i < HOST_BYTES; i++) {
+        host[i] = i % 63 == 62 ? '.' : 'a';
+    }
+    host[HOST_BYTES] = '\0';
+    memset(path + 1, 'p', PATH_BYTES - 1);
+    path[PATH_BYTES] = '\0';
+    /* Where it ends the sanitizer, or the guard, sees what is written behind it. */
+    enum { ALL_BYTES = 2 * TEXT_BYTES + 8, GUARD_BYTES = 512 };
+    uint8_t *own = malloc(ALL_BYTES + GUARD_BYTES);
+    cr_assert_not_null(own);
+    memset(own, 0xa5, ALL_BYTES + GUARD_BYTES);
+    h2_head_begin(&builder, &head, own, TEXT_BYTES);
+    const struct pair pairs[] = {{":method", "GET"}, {":scheme", "https"}, {":path", path},
+                                 {"host", host},     {"cookie", "cookie"}, {"cookie", "crumbs"}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        h2_head_request_field(&builder, &wide, span_from_string(pairs[i].name),
+                              span_from_string(pairs[i].value));
+    }
+    cr_assert_eq(builder.text_size, TEXT_BYTES, "%u", builder.text_size);
+    cr_assert_eq(h2_head_request_finish(&builder, &wide, true), STATUS_OK);
+    expect_span(head.headers[1].value, "cookie; crumbs");
+    expect_span(head.uri.authority, host);
+    expect_span(head.uri.path, path);
+    for (size_t i = 0; i < GUARD_BYTES; i++) {
+        cr_assert_eq(own[ALL_BYTES + i], 0xa5, "%zu bytes behind the end", i);
+    }
+    free(own);
+}
+
 Test(h2_head, limits_refuse_and_go_on_counting)
 {
     static const struct http_limits small = {.head_bytes_max = 200, .headers_max = 2};
