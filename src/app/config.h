@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "io/io.h"
 #include "proxy/client_address.h"
+#include "store/url.h"
 
 #include <netinet/in.h>
 #include <sys/un.h>
@@ -62,7 +63,10 @@ struct config {
     } dpop;
     struct {
         uint64_t capacity;
-        const char *path, *redis;
+        const char *path;
+        const char *redis; /* as written; "": none */
+        struct store_url redis_url;
+        const char *redis_ca, *redis_certificate, *redis_private_key; /* "": none */
         bool cold_start_accept, redis_failure_local;
     } replay;
     uint64_t key_memory_bytes;
@@ -74,7 +78,7 @@ struct config {
     } limits;
     struct {
         uint32_t handshake_ms, head_ms, body_progress_ms, upstream_connect_ms, upstream_head_ms,
-            idle_ms, upstream_idle_ms, stream_idle_ms, total_ms, drain_ms;
+            idle_ms, upstream_idle_ms, stream_idle_ms, total_ms, drain_ms, redis_ms;
     } timeouts;
     const struct client_network *proxy_protocol_trusted;
     size_t proxy_protocol_trusted_count;

@@ -81,6 +81,23 @@ CONFIG_READER(admin_listen)
     }
 }
 
+/* Never quoted in a message: there is a password in it. */
+CONFIG_READER(redis)
+{
+    struct config *config = into;
+    if (!config_expect_scalar(reader, node, key->want)) {
+        return;
+    }
+    config->replay.redis_url = (struct store_url){0};
+    const char *reason = NULL;
+    if (node->text.size > 0 &&
+        store_url_parse(node->text, &config->replay.redis_url, &reason) != STATUS_OK) {
+        config_wrong(reader, node, "%s; write %s", reason, key->want);
+        return;
+    }
+    config->replay.redis = (const char *)node->text.data;
+}
+
 struct upstream_scheme {
     const char *prefix;
     bool is_unix;

@@ -17,6 +17,7 @@ CONFIG_READER(issuers);
 CONFIG_READER(algorithms);
 CONFIG_READER(trusted);
 CONFIG_READER(admin_listen);
+CONFIG_READER(redis);
 CONFIG_READER(policy);
 CONFIG_READER(policy_path);
 

@@ -11,6 +11,7 @@
 #define MIB        (1024 * KIB)
 #define GIB        (1024 * MIB)
 #define SECOND     1000ull
+#define MINUTE     (60 * SECOND)
 #define HOUR       (3600 * SECOND)
 
 static const struct config_choice io_backends[] = {
@@ -121,11 +122,18 @@ const struct config_key config_keys[] = {
      .value = "challenge",
      .help = "challenge | accept: what meets proofs from before a start without memory. accept is\n"
              "for tests and first installs."},
-    {"replay.redis", CONFIG_STRING, AT(replay.redis), .maximum = 2048, .value = "", .later = true,
+    {"replay.redis", CONFIG_CUSTOM, .read = config_read_redis, .value = "\"\"",
      .want = "redis://[:password@]host:port or rediss://",
-     .help = "A Redis or Valkey shared by all replicas."},
+     .help = "A Redis or Valkey shared by all replicas; user:password@ and percent-escapes too.\n"
+             "rediss:// is TLS, and needs redis_ca."},
+    FILE_PATH("replay.redis_ca", replay.redis_ca, "", 0,
+              "The CAs that the certificate of a rediss:// server must chain to."),
+    FILE_PATH("replay.redis_certificate", replay.redis_certificate, "", 0,
+              "Our certificate, for a server that asks for one; with redis_private_key."),
+    FILE_PATH("replay.redis_private_key", replay.redis_private_key, "", 0, "Its key."),
     {"replay.redis_failure", CONFIG_CHOICE, AT(replay.redis_failure_local),
-     .choices = redis_failures, .value = "deny", .help = "deny (503) | local."},
+     .choices = redis_failures, .value = "deny",
+     .help = "deny (503) | local: without it, proofs need a nonce of this replica."},
 
     {"crypto", CONFIG_SECTION, .help = "Signature verification."},
     {"crypto.key_memory", CONFIG_SIZE, AT(key_memory_bytes), .minimum = MIB, .maximum = 64 * GIB,
@@ -181,6 +189,7 @@ const struct config_key config_keys[] = {
         total, "0s", 0, 24 * HOUR,
         "A whole request, from its head to the end of its answer, tunnels aside; 0s: no limit.\n"
         "Beyond: 504, or a cut; 408 while its body has not come."),
+    TIMEOUT(redis, "500ms", 1, MINUTE, "A connect to replay.redis, and each answer. Beyond: 503."),
     TIMEOUT(drain, "30s", 0, HOUR, "From SIGTERM until what is still open is cut."),
 
     {"proxy_protocol", CONFIG_SECTION, .help = "PROXY protocol, version 2."},

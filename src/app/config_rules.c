@@ -18,8 +18,28 @@ static void check_issuers(const struct config *config, struct config_report *rep
     }
 }
 
+static void check_redis(const struct config *config, struct config_report *report)
+{
+    bool certificate = config->replay.redis_certificate[0] != '\0';
+    bool key = config->replay.redis_private_key[0] != '\0';
+    if (config->replay.redis_url.tls && config->replay.redis_ca[0] == '\0') {
+        COMPLAIN("replay.redis", "rediss:// needs the CA that the server's certificate is from; "
+                                 "write replay.redis_ca");
+    }
+    if (!config->replay.redis_url.tls && config->replay.redis_ca[0] != '\0') {
+        COMPLAIN("replay.redis_ca", "means nothing without a rediss:// server; remove it");
+    }
+    if (!config->replay.redis_url.tls && (certificate || key)) {
+        COMPLAIN("replay.redis_certificate", "means nothing without a rediss:// server; remove it");
+    } else if (certificate != key) {
+        COMPLAIN("replay.redis_certificate", "needs replay.redis_private_key, and that it; write "
+                                             "both, or neither");
+    }
+}
+
 static void check_replay(const struct config *config, struct config_report *report)
 {
+    check_redis(config, report);
     if (config->replay.redis_failure_local && config->replay.redis[0] == '\0') {
         COMPLAIN("replay.redis_failure", "means nothing without replay.redis; remove it");
     }
@@ -103,6 +123,9 @@ void config_check_reload(const struct config *now, const struct config *next,
         {"replay.capacity", now->replay.capacity == next->replay.capacity},
         {"replay.path", strcmp(now->replay.path, next->replay.path) == 0},
         {"replay.redis", strcmp(now->replay.redis, next->replay.redis) == 0},
+        {"replay.redis_failure",
+         now->replay.redis_failure_local == next->replay.redis_failure_local},
+        {"timeouts.redis", now->timeouts.redis_ms == next->timeouts.redis_ms},
         {"crypto.key_memory", now->key_memory_bytes == next->key_memory_bytes},
         {"admin.listen", same_address(&now->admin_listen, &next->admin_listen)},
         {"admin.socket", strcmp(now->admin_socket, next->admin_socket) == 0},

@@ -148,15 +148,19 @@ static enum status make_replay_cache(struct gate_process *gate)
         return STATUS_FAILED;
     }
     auth_take_over(&gate->auth_shared);
-    if (survived == REPLAY_SHORTER ||
-        (survived == REPLAY_FRESH && !config->replay.cold_start_accept)) {
+    /* The memory that counts may be elsewhere, and says by itself how far back it goes. With local
+     * inserts while it is away, it has not seen all. */
+    bool elsewhere = gate->auth_shared.store && !config->replay.redis_failure_local;
+    if (!elsewhere && (survived == REPLAY_SHORTER ||
+                       (survived == REPLAY_FRESH && !config->replay.cold_start_accept))) {
         auth_raise_floor_to_now(&gate->auth_shared, clock_read().wall_s);
     }
     if (text[0] != '\0') {
         log_message(gate->log, survived == REPLAY_FRESH ? LOG_WARN : LOG_INFO, "start",
                     "replay.path: %s", text);
     }
-    log_replay(gate, memory_text(config, survived));
+    log_replay(gate, elsewhere ? "earlier proofs are asked for at replay.redis"
+                               : memory_text(config, survived));
     return STATUS_OK;
 }
 
@@ -166,9 +170,6 @@ static enum status make_shared(struct gate_process *gate)
     bool shared = config->dpop.nonce_shared;
     gate->auth_shared.nonces = nonce_issuer_new(shared ? gate->generation->nonce_key : NULL,
                                                 shared ? NONCE_SHARED : NONCE_INSTANCE);
-    if (config->replay.redis != NULL && config->replay.redis[0] != '\0') {
-        return say("replay.redis is not built yet: leave it empty");
-    }
     struct verifier_options options = {.key_memory_bytes = config->key_memory_bytes};
     gate->auth_shared.verifier = verifier_new(&options);
     if (gate->auth_shared.verifier == NULL) {
@@ -177,7 +178,17 @@ static enum status make_shared(struct gate_process *gate)
     if (gate->auth_shared.nonces == NULL) {
         return say("out of memory");
     }
-    return make_replay_cache(gate);
+    gate->auth_shared.store = config->replay.redis[0] != '\0';
+    enum status status = make_replay_cache(gate);
+    if (status == STATUS_OK && gate->auth_shared.store) {
+        char error[512] = "";
+        status = replay_store_new(gate->generation, gate->workers_count, gate->log,
+                                  &gate->auth_shared, &gate->replay_store, error, sizeof error);
+        if (status != STATUS_OK) {
+            return say(error);
+        }
+    }
+    return status;
 }
 
 /* ---- workers ---- */
@@ -297,6 +308,7 @@ static enum status start_workers(struct gate_process *gate)
         worker->log = gate->log;
         worker->keep_identities = gate->generation->config->admin_socket[0] != '\0';
         worker->auth_shared = &gate->auth_shared;
+        worker->store = replay_store_of(gate->replay_store);
         worker->watcher = pthread_self();
         if (worker_start(worker, gate->generation) != STATUS_OK) {
             return say("cannot start a thread");
@@ -423,6 +435,7 @@ static void switch_to(struct gate_process *gate, struct generation *next)
     if (longer) {
         auth_raise_floor_to_now(&gate->auth_shared, clock_read().wall_s);
     }
+    replay_store_configure(gate->replay_store, next);
     if (next->config->dpop.nonce_shared) {
         nonce_issuer_use_key(gate->auth_shared.nonces, next->nonce_key, clock_read().wall_s);
     }
@@ -528,6 +541,7 @@ int gate_process_serve(struct gate_process *gate)
     while (!all_done(gate, &failed)) {
         const struct timespec look = {.tv_nsec = FILES_LOOK_NS};
         int signal_number = draining ? sigwaitinfo(&set, NULL) : sigtimedwait(&set, NULL, &look);
+        replay_store_look(gate->replay_store);
         if (signal_number < 0 && !draining) {
             if (file_watch_look(gate->generation->files) == FILE_WATCH_CHANGED) {
                 reload(gate, true);
@@ -580,6 +594,7 @@ void gate_process_free(struct gate_process *gate)
     }
     generation_free(gate->generation);
     verifier_free(gate->auth_shared.verifier);
+    replay_store_free(gate->replay_store);
     replay_cache_free(gate->auth_shared.replay);
     nonce_issuer_free(gate->auth_shared.nonces);
     tls_ticket_keys_free(gate->ticket_keys);

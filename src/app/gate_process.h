@@ -4,6 +4,7 @@
 #define POPGATE_APP_GATE_PROCESS_H
 
 #include "app/generation.h"
+#include "app/replay_store.h"
 #include "app/worker.h"
 #include "auth/nonce.h"
 
@@ -20,7 +21,8 @@ struct gate_process {
     struct tls_ticket_keys *ticket_keys;
     struct generation *generation; /* the one in force; the main thread's */
     struct auth_shared auth_shared;
-    uint64_t descriptors; /* the limit in force */
+    struct replay_store *replay_store; /* NULL: no replay.redis */
+    uint64_t descriptors;              /* the limit in force */
 
     struct worker workers[GATE_WORKERS_MAX];
     uint32_t workers_count;   /* with listeners and a lock */

@@ -53,6 +53,30 @@ static enum status load_tls(struct generation *generation, struct tls_ticket_key
     return status;
 }
 
+static enum status load_redis_tls(struct generation *generation, struct config_errors *errors)
+{
+    const struct config *config = generation->config;
+    if (!config->replay.redis_url.tls) {
+        return STATUS_OK;
+    }
+    bool own = config->replay.redis_certificate[0] != '\0';
+    struct tls_client_options options = {
+        .ca_path = config->replay.redis_ca,
+        .certificate_path = own ? config->replay.redis_certificate : NULL,
+        .private_key_path = own ? config->replay.redis_private_key : NULL,
+        .min_version_minor = 2,
+    };
+    char error[512] = "";
+    enum status status = tls_client_context_new(&options, &generation->redis_tls, error,
+                                                sizeof error);
+    if (status != STATUS_OK) {
+        bool ca = strncmp(error, config->replay.redis_ca, strlen(config->replay.redis_ca)) == 0;
+        config_complain(config, ca ? "replay.redis_ca" : "replay.redis_certificate", errors, "%s",
+                        error);
+    }
+    return status;
+}
+
 static enum status load_jwks_file(const struct generation *generation, size_t index,
                                   struct config_errors *errors)
 {
@@ -225,7 +249,7 @@ static void fill_proxy(struct generation *generation)
 static enum status watch_files(struct generation *generation, struct config_errors *errors)
 {
     const struct config *config = generation->config;
-    const char **paths = calloc(config->issuers_count + 5, sizeof *paths);
+    const char **paths = calloc(config->issuers_count + 8, sizeof *paths);
     size_t count = 0;
     if (paths != NULL) {
         paths[count++] = config->tls.certificate;
@@ -236,6 +260,13 @@ static enum status watch_files(struct generation *generation, struct config_erro
         }
         if (config->dpop.nonce_shared) {
             paths[count++] = config->dpop.nonce_key_file;
+        }
+        const char *redis[] = {config->replay.redis_ca, config->replay.redis_certificate,
+                               config->replay.redis_private_key};
+        for (size_t i = 0; i < sizeof redis / sizeof redis[0]; i++) {
+            if (redis[i][0] != '\0') {
+                paths[count++] = redis[i];
+            }
         }
         for (size_t i = 0; i < config->issuers_count; i++) {
             if (config->issuers[i].jwks_file != NULL) {
@@ -259,11 +290,12 @@ static enum status load_all(struct generation *generation, struct tls_ticket_key
     enum status status = watch_files(generation, errors);
     /* Each file is looked at, so that one run names everything that is wrong. */
     enum status tls = load_tls(generation, ticket_keys, errors);
+    enum status redis = load_redis_tls(generation, errors);
     enum status issuers = load_issuers(generation, errors);
     enum status nonces = load_nonce_key(generation, errors);
     enum status origins = tls == STATUS_OK ? load_origins(generation, errors) : tls;
     if (status != STATUS_OK || issuers != STATUS_OK || origins != STATUS_OK ||
-        nonces != STATUS_OK) {
+        nonces != STATUS_OK || redis != STATUS_OK) {
         generation_free(generation);
         return STATUS_FAILED;
     }
@@ -358,6 +390,7 @@ void generation_free(struct generation *generation)
     if (generation->tls != NULL) {
         tls_context_release(generation->tls);
     }
+    tls_context_release(generation->redis_tls);
     if (generation->jwks != NULL) {
         for (size_t i = 0; i < generation->config->issuers_count; i++) {
             jwks_free(generation->jwks[i]);

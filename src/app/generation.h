@@ -16,6 +16,7 @@ struct generation {
     struct file_watch *files; /* that were read, as they were before */
     struct config *config;
     struct tls_context *tls;
+    struct tls_context *redis_tls; /* NULL: replay.redis is not rediss:// */
     struct auth_settings auth;
     struct proxy_settings proxy;
 

@@ -55,6 +55,7 @@ static void add_auth(struct totals *totals, const struct auth_worker *worker)
     totals->auth.token_misses += counters.token_misses;
     totals->auth.token_evictions += counters.token_evictions;
     totals->auth.replay_inserts += counters.replay_inserts;
+    totals->auth.local_inserts += counters.local_inserts;
     add_histogram(&totals->verify_duration, auth_verify_durations(worker));
     add_histogram(&totals->batch_size, auth_batch_sizes(worker));
 }
@@ -187,7 +188,9 @@ static void write_replay(struct metrics_text *page, const struct totals *totals,
     metrics_sample(page, NULL, 0, counters.capacity);
     metrics_family(page, METRICS_COUNTER, "popgate_replay_inserts",
                    "Proofs that passed everything else, by what the memory said.");
-    metrics_sample(page, LABELS({"result", "new"}), totals->auth.replay_inserts);
+    metrics_sample(page, LABELS({"result", "new"}),
+                   totals->auth.replay_inserts - totals->auth.local_inserts);
+    metrics_sample(page, LABELS({"result", "local"}), totals->auth.local_inserts);
     metrics_sample(page, LABELS({"result", "replay"}),
                    totals->auth.denials[AUTH_DENIAL_PROOF_REPLAY]);
     metrics_sample(page, LABELS({"result", "full"}), totals->auth.denials[AUTH_DENIAL_REPLAY_FULL]);
@@ -195,6 +198,35 @@ static void write_replay(struct metrics_text *page, const struct totals *totals,
                    totals->auth.denials[AUTH_DENIAL_REPLAY_SHARE]);
     metrics_sample(page, LABELS({"result", "unavailable"}),
                    totals->auth.denials[AUTH_DENIAL_REPLAY_UNAVAILABLE]);
+}
+
+static void write_store(struct metrics_text *page, struct store *store)
+{
+    struct store_counters counters;
+    store_read_counters(store, &counters);
+    metrics_family(page, METRICS_GAUGE, "popgate_replay_store_state",
+                   "What replay.redis is; 1 for the one it is.");
+    for (size_t i = 0; i < STORE_STATES; i++) {
+        metrics_sample(page, LABELS({"state", store_state_label((enum store_state)i)}),
+                       counters.state == i);
+    }
+    metrics_family(page, METRICS_GAUGE, "popgate_replay_store_local",
+                   "1 while proofs are remembered here alone.");
+    metrics_sample(page, NULL, 0, counters.local);
+    metrics_family(page, METRICS_COUNTER, "popgate_replay_store_failures",
+                   "Connections to replay.redis that failed, by why.");
+    for (size_t i = STORE_UNREACHABLE; i < STORE_STATES; i++) {
+        metrics_sample(page, LABELS({"state", store_state_label((enum store_state)i)}),
+                       counters.failures[i]);
+    }
+    metrics_family(page, METRICS_COUNTER, "popgate_replay_store_memory_losses",
+                   "How often it was found with a new memory.");
+    metrics_sample(page, NULL, 0, counters.memory_losses);
+    metrics_family(page, METRICS_COUNTER, "popgate_replay_store_inserts", "Proofs it was asked.");
+    metrics_sample(page, NULL, 0, counters.inserts);
+    metrics_family(page, METRICS_COUNTER, "popgate_replay_store_batches",
+                   "Sends that those were in.");
+    metrics_sample(page, NULL, 0, counters.batches);
 }
 
 static void write_connections(struct metrics_text *page, const struct totals *totals)
@@ -256,6 +288,9 @@ void metrics_page_collect(void *context, struct metrics_text *page)
     write_auth(page, &totals);
     write_signatures(page, gate->auth_shared.verifier);
     write_replay(page, &totals, gate->auth_shared.replay);
+    if (gate->replay_store != NULL) {
+        write_store(page, replay_store_of(gate->replay_store));
+    }
     write_connections(page, &totals);
     write_process(page, gate);
 }

@@ -34,6 +34,9 @@ static void read_mailbox(struct worker *worker)
     pthread_mutex_unlock(&worker->lock);
     if (next != NULL) {
         proxy_configure(worker->proxy, &next->proxy, next->tls);
+        if (worker->store_client != NULL) {
+            store_client_use_tls(worker->store_client, next->redis_tls);
+        }
         atomic_store_explicit(&worker->generation_in_use, next->number, memory_order_release);
         pthread_kill(worker->watcher, SIGUSR1);
     }
@@ -65,16 +68,40 @@ static bool start_io(struct worker *worker)
     return false;
 }
 
+/* Turns until the first attempt to connect has come to an end, which takes timeouts.redis at most:
+ * the first requests should find the store there. */
+static bool start_store(struct worker *worker, const struct generation *generation)
+{
+    if (worker->store == NULL) {
+        return true;
+    }
+    worker->store_client = store_client_new(worker->store, worker->io, generation->redis_tls);
+    if (worker->store_client == NULL) {
+        return start_failed(worker, "out of memory");
+    }
+    enum status status = STATUS_OK;
+    rcu_offline();
+    while (status == STATUS_OK && store_client_state(worker->store_client) == STORE_CONNECTING) {
+        status = io_turn(worker->io, WAIT_MS_MAX);
+    }
+    rcu_online();
+    return status == STATUS_OK || start_failed(worker, "the loop failed");
+}
+
 static bool start(struct worker *worker, const struct generation *generation)
 {
     if (!start_io(worker)) {
         return false;
     }
     io_set_wake(worker->io, woken, worker);
+    if (!start_store(worker, generation)) {
+        return false;
+    }
     struct proxy_options options = {
         .io = worker->io,
         .log = worker->log,
         .auth_shared = worker->auth_shared,
+        .store = worker->store_client,
         .settings = &generation->proxy,
         .tls = generation->tls,
         .keep_identities = worker->keep_identities,
@@ -109,6 +136,19 @@ static bool turn(struct worker *worker)
     return true;
 }
 
+/* After the proxy, whose exchanges it serves. */
+static void end_store(struct worker *worker)
+{
+    if (worker->store_client == NULL || !proxy_finished(worker->proxy)) {
+        return;
+    }
+    store_client_close(worker->store_client);
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && !store_client_is_closed(worker->store_client)) {
+        status = io_turn(worker->io, WAIT_MS_MAX);
+    }
+}
+
 static void serve(struct worker *worker, const struct generation *generation)
 {
     if (!start(worker, generation)) {
@@ -119,6 +159,7 @@ static void serve(struct worker *worker, const struct generation *generation)
     set_state(worker, WORKER_RUNNING);
     while (!proxy_finished(worker->proxy) && turn(worker)) {
     }
+    end_store(worker);
     set_state(worker, WORKER_DONE);
 }
 
@@ -173,6 +214,7 @@ void worker_join(struct worker *worker)
     /* A loop that failed, or never began, leaves its sockets to the process's end. */
     if (worker->proxy != NULL && proxy_finished(worker->proxy)) {
         proxy_free(worker->proxy);
+        store_client_free(worker->store_client);
         io_free(worker->io);
     }
     for (size_t i = 0; i < worker->listeners_count; i++) {

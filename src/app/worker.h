@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "io/io.h"
 #include "proxy/proxy.h"
+#include "store/store.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -24,6 +25,7 @@ struct worker {
     struct log *log;
     bool keep_identities;
     struct auth_shared *auth_shared;
+    struct store *store;                 /* NULL: none */
     int listeners[CONFIG_LISTENERS_MAX]; /* taken by the worker */
     size_t listeners_count;
     pthread_t watcher; /* gets SIGUSR1 when the state, or the generation in use, changes */
@@ -35,6 +37,7 @@ struct worker {
     /* Valid while the state is RUNNING; the admin thread reads their counters. */
     struct io *io;
     struct proxy *proxy;
+    struct store_client *store_client; /* NULL: none */
 
     /* The mailbox. */
     pthread_mutex_t lock;

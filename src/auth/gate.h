@@ -69,6 +69,14 @@ struct auth_shared {
      * less by more than AUTH_CLOCK_STEP_NS knows that the wall clock was set back, and raises the
      * floor. */
     _Atomic int64_t clock_offset_ns;
+    /* Counts the raises of the floor: a check that waited for something across one was made by a
+     * floor that does not hold any more. */
+    _Atomic uint64_t floor_raises;
+    /* Set before any worker: an insert into `replay` is to be confirmed by a store that replicas
+     * share (AUTH_STORING). */
+    bool store;
+    /* ... which is away, and nobody waits for it: auth_set_local. */
+    _Atomic bool local;
 };
 
 #define AUTH_CLOCK_STEP_NS 500000000
@@ -81,6 +89,11 @@ void auth_raise_floor(struct auth_shared *shared, int64_t floor_s);
 /* Raises the floor above every proof that anyone who uses this memory can have accepted by now: iat
  * is at most now + clock_skew, in whole seconds, and this second is not over. */
 void auth_raise_floor_to_now(struct auth_shared *shared, int64_t wall_s);
+
+/* The shared store is away (`local`), or back. While it is, inserts are local, and every proof
+ * needs a nonce that this process has minted since: so no proof passes at two replicas that are
+ * both cut off. Raises the floor in both directions. Any thread. */
+void auth_set_local(struct auth_shared *shared, bool local, int64_t floor_s);
 
 /* The floor and the clock that `replay` has kept for us from the process before. Once, at start,
  * before any worker. */
@@ -99,7 +112,8 @@ struct auth_request {
     int64_t certificate_not_after_s;
 };
 
-enum auth_outcome { AUTH_DENIED = 0, AUTH_ALLOWED, AUTH_PENDING };
+/* AUTH_STORING: all is well but for the shared store, which the caller asks: auth_stored. */
+enum auth_outcome { AUTH_DENIED = 0, AUTH_ALLOWED, AUTH_PENDING, AUTH_STORING };
 
 /* Claims of the verified token; spans are valid until auth_release. */
 struct auth_identity {
@@ -115,7 +129,7 @@ enum auth_scheme { AUTH_SCHEME_NONE, AUTH_SCHEME_DPOP, AUTH_SCHEME_BEARER };
 struct auth_token; /* a verified token; auth's own */
 
 struct auth_check {
-    /* the answer, valid once outcome is not AUTH_PENDING */
+    /* the answer, valid once outcome is neither AUTH_PENDING nor AUTH_STORING */
     enum auth_outcome outcome;
     enum auth_denial denial; /* auth/checks.h: which check failed; AUTH_DENIAL_NONE when allowed */
     uint16_t http_status;    /* 401, 400, 403, 429, 503 when denied */
@@ -127,7 +141,7 @@ struct auth_check {
     bool nonce_ageing; /* allowed, but the nonce used will expire soon: see auth_success_fields */
     const struct auth_policy_rule
         *rule;                /* the rule that decided, or NULL; as long as the settings */
-    struct auth_work *work;   /* auth's own, while pending */
+    struct auth_work *work;   /* auth's own, while pending or storing */
     struct auth_token *token; /* auth's own, until auth_release */
 };
 
@@ -148,9 +162,22 @@ void auth_submit(struct auth_worker *worker, const struct auth_request *request,
                  const struct clock_now *now, struct auth_check *check);
 
 /* Verifies everything queued together; returns the finished checks as a list (by `next`), all
- * decided, in the order submitted; NULL if none were queued. Whoever walks the list keeps its
- * checks in memory until the walk is over, also those it releases on the way. */
+ * decided or AUTH_STORING, in the order submitted; NULL if none were queued. Whoever walks the list
+ * keeps its checks in memory until the walk is over, also those it releases on the way. */
 struct auth_check *auth_run(struct auth_worker *worker, const struct clock_now *now);
+
+/* What the shared store is to be asked for a check that is AUTH_STORING. */
+struct auth_store_question {
+    uint8_t key[32];         /* SHA-256 over the length-prefixed (jkt, canonical htu, htm, jti) */
+    uint64_t expires_boot_s; /* as in replay_insert */
+};
+void auth_store_question(const struct auth_check *check, struct auth_store_question *question);
+
+/* The store has answered, and the check is decided. `status`: STATUS_OK: it was new there too.
+ * STATUS_EXISTS: a replay. STATUS_EXPIRED: its time passed while it waited. STATUS_DENIED: the
+ * store's memory was lost, and the floor has been raised. Anything else: it cannot be asked. */
+void auth_stored(struct auth_worker *worker, struct auth_check *check, enum status status,
+                 const struct clock_now *now);
 
 /* The client went away: a pending check is forgotten (its result is dropped), a decided one is
  * released. */
@@ -179,6 +206,7 @@ struct auth_counters {
     uint64_t token_hits, token_misses, token_evictions;
     uint64_t batches, jobs;
     uint64_t replay_inserts; /* proofs that the replay cache had not seen; the others are denials */
+    uint64_t local_inserts;  /* of them, while the shared store was away */
 };
 /* Owned by the worker, read by the admin thread (relaxed atomics behind it). */
 void auth_read_counters(const struct auth_worker *worker, struct auth_counters *out);

@@ -66,25 +66,26 @@ static enum status check_token_hash(const struct json_document *payload,
  * matches the server-provided nonce value." We are stateless: any nonce of ours that is young
  * enough. */
 static enum status check_nonce(struct auth_worker *worker, const struct json_document *payload,
-                               const struct clock_now *now, bool below_floor,
+                               const struct clock_now *now, bool below_floor, bool local,
                                struct auth_check *check)
 {
     enum auth_denial denial = below_floor ? AUTH_DENIAL_PROOF_FLOOR : AUTH_DENIAL_PROOF_NONCE;
+    const char *why = !below_floor ? ""
+                      : local      ? "the replay store is away, "
+                                   : "iat is below the floor, ";
     struct nonce_issuer *nonces = worker->shared->nonces;
     if (nonces == NULL) {
         return auth_deny(check, AUTH_DENIAL_INTERNAL, "a nonce is needed and nobody issues any");
     }
     const struct json_value *nonce = string_member(payload, "nonce");
     if (nonce == NULL) {
-        return auth_deny(check, denial, "%sno nonce",
-                         below_floor ? "iat is below the floor, " : "");
+        return auth_deny(check, denial, "%sno nonce", why);
     }
     int64_t age_s = 0;
     enum status status = nonce_check(nonces, nonce->text, now->wall_s,
                                      below_floor ? NONCE_BELOW_FLOOR : NONCE_ORDINARY, &age_s);
     if (status != STATUS_OK) {
-        return auth_deny(check, denial, "%sthe nonce is %s",
-                         below_floor ? "iat is below the floor, " : "", status_name(status));
+        return auth_deny(check, denial, "%sthe nonce is %s", why, status_name(status));
     }
     check->nonce_ageing = worker->settings->nonce_required && age_s > NONCE_AGEING_S;
     return STATUS_OK;
@@ -94,8 +95,9 @@ static enum status check_nonce(struct auth_worker *worker, const struct json_doc
  * included. nbf and exp mean nothing in a proof. */
 static enum status check_time(struct auth_worker *worker, const struct json_document *payload,
                               const struct clock_now *now, int64_t *iat_s, bool *below_floor,
-                              struct auth_check *check)
+                              struct auth_check *check, struct auth_work *work)
 {
+    struct auth_shared *shared = worker->shared;
     const struct auth_settings *settings = worker->settings;
     const struct json_value *iat = json_member(payload, 0, "iat");
     if (iat == NULL || iat->type != JSON_INTEGER) {
@@ -108,10 +110,14 @@ static enum status check_time(struct auth_worker *worker, const struct json_docu
                          (long long)iat->integer, (long long)oldest, (long long)newest);
     }
     *iat_s = iat->integer;
+    /* First, and acquire: who finds a later count afterwards may have looked at the floor of
+     * before. */
+    work->floor_raises = atomic_load_explicit(&shared->floor_raises, memory_order_acquire);
+    work->local = atomic_load_explicit(&shared->local, memory_order_acquire);
     /* Acquire: with the floor comes the salt that was drawn before it was raised
      * (auth_raise_floor). */
-    *below_floor = iat->integer <
-                   atomic_load_explicit(&worker->shared->floor_s, memory_order_acquire);
+    *below_floor = work->local ||
+                   iat->integer < atomic_load_explicit(&shared->floor_s, memory_order_acquire);
     return STATUS_OK;
 }
 
@@ -187,6 +193,27 @@ static uint64_t replay_expiry(const struct auth_worker *worker, int64_t iat_s,
     return (now->boot_ns + left_ns + AUTH_CLOCK_STEP_NS + SECOND_NS - 1) / SECOND_NS;
 }
 
+/* The key in a store that replicas share: theirs must be ours, so no secret goes into it, and each
+ * length is four bytes, the highest first. */
+static void write_store_key(struct auth_worker *worker, struct auth_work *work, struct span htu,
+                            struct span htm, struct span jti)
+{
+    const struct span fields[] = {span_make(work->key->thumbprint, sizeof work->key->thumbprint),
+                                  htu, htm, jti};
+    uint8_t *out = worker->key_scratch.data;
+    size_t size = 0;
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        struct span field = fields[i];
+        assert(field.size + 4 <= worker->key_scratch.size - size);
+        for (int shift = 24; shift >= 0; shift -= 8) {
+            out[size++] = (uint8_t)(field.size >> shift);
+        }
+        memcpy(out + size, field.data, field.size);
+        size += field.size;
+    }
+    sha256(span_make(out, size), work->store_key);
+}
+
 static enum status check_payload(struct auth_worker *worker, const struct auth_request *request,
                                  struct span text, const uint8_t token_digest[SHA256_BYTES],
                                  const struct clock_now *now, struct auth_check *check,
@@ -203,7 +230,7 @@ static enum status check_payload(struct auth_worker *worker, const struct auth_r
     struct span jti, canonical;
     status = check_method(&payload, request->method, check);
     if (status == STATUS_OK) {
-        status = check_time(worker, &payload, now, &iat_s, &below_floor, check);
+        status = check_time(worker, &payload, now, &iat_s, &below_floor, check, work);
     }
     if (status == STATUS_OK) {
         status = check_jti(&payload, worker->settings->jti_bytes_max, &jti, check);
@@ -217,7 +244,7 @@ static enum status check_payload(struct auth_worker *worker, const struct auth_r
     /* Last, and its HMAC is the dearest: a proof wrong in another way is told that, not to come
      * back with a nonce. */
     if (status == STATUS_OK && (below_floor || worker->settings->nonce_required)) {
-        status = check_nonce(worker, &payload, now, below_floor, check);
+        status = check_nonce(worker, &payload, now, below_floor, work->local, check);
     }
     if (status != STATUS_OK) {
         return status;
@@ -226,6 +253,9 @@ static enum status check_payload(struct auth_worker *worker, const struct auth_r
                                        &request->method, &jti);
     replay_prefetch(worker->shared->replay, work->replay_key);
     work->replay_expires_boot_s = replay_expiry(worker, iat_s, now);
+    if (worker->shared->store) {
+        write_store_key(worker, work, canonical, request->method, jti);
+    }
     return STATUS_OK;
 }
 

@@ -45,6 +45,15 @@ void auth_raise_floor(struct auth_shared *shared, int64_t floor_s)
            !atomic_compare_exchange_weak_explicit(&shared->floor_s, &old, floor_s,
                                                   memory_order_release, memory_order_relaxed)) {
     }
+    /* Last, release: who sees the count sees the floor. */
+    atomic_fetch_add_explicit(&shared->floor_raises, 1, memory_order_release);
+}
+
+void auth_set_local(struct auth_shared *shared, bool local, int64_t floor_s)
+{
+    /* Before the count, as the floor: a check that began before and ends after is asked again. */
+    atomic_store_explicit(&shared->local, local, memory_order_release);
+    auth_raise_floor(shared, floor_s);
 }
 
 void auth_raise_floor_to_now(struct auth_shared *shared, int64_t wall_s)
@@ -97,29 +106,37 @@ static bool fit_memory(struct auth_worker *worker, const struct auth_settings *s
     /* Half for htu as uri_normalise writes it (two bytes more than its text), half for "https://"
      * and the same. */
     size_t uri_bytes = 2 * (bytes + 16);
+    /* htu once normalised, htm and jti, of one text; the thumbprint, and four lengths. */
+    size_t key_bytes = 3 * (bytes + 16) + 64;
     struct json_parser *header_json = json_parser_new(bytes);
     struct json_parser *payload_json = json_parser_new(bytes);
     uint8_t *scratch = malloc(bytes);
     uint8_t *uri_scratch = malloc(uri_bytes);
-    bool ok = header_json != NULL && payload_json != NULL && scratch != NULL && uri_scratch != NULL;
+    uint8_t *key_scratch = malloc(key_bytes);
+    bool ok = header_json != NULL && payload_json != NULL && scratch != NULL &&
+              uri_scratch != NULL && key_scratch != NULL;
     if (ok) {
         /* The old ones are freed below. */
         struct json_parser *old_header = worker->header_json, *old_payload = worker->payload_json;
         uint8_t *old_scratch = worker->scratch.data, *old_uri = worker->uri_scratch.data;
+        uint8_t *old_key = worker->key_scratch.data;
         worker->header_json = header_json;
         worker->payload_json = payload_json;
         worker->scratch = (struct span_mut){scratch, bytes};
         worker->uri_scratch = (struct span_mut){uri_scratch, uri_bytes};
+        worker->key_scratch = (struct span_mut){key_scratch, key_bytes};
         worker->text_bytes_max = bytes;
         header_json = old_header;
         payload_json = old_payload;
         scratch = old_scratch;
         uri_scratch = old_uri;
+        key_scratch = old_key;
     }
     json_parser_free(header_json);
     json_parser_free(payload_json);
     free(scratch);
     free(uri_scratch);
+    free(key_scratch);
     return ok;
 }
 
@@ -193,6 +210,7 @@ void auth_worker_free(struct auth_worker *worker)
     json_parser_free(worker->payload_json);
     free(worker->scratch.data);
     free(worker->uri_scratch.data);
+    free(worker->key_scratch.data);
     free(worker);
 }
 
@@ -218,6 +236,7 @@ static void decide(struct auth_worker *worker, struct auth_check *check, enum st
         [AUTH_ANSWER_FORBIDDEN] = 403,     [AUTH_ANSWER_OVER_SHARE] = 429,
         [AUTH_ANSWER_UNAVAILABLE] = 503,
     };
+    assert(status != STATUS_AGAIN);
     drop_work(worker, check);
     if (status == STATUS_OK) {
         check->outcome = AUTH_ALLOWED;
@@ -333,6 +352,18 @@ static enum status check_credentials(struct auth_worker *worker, const struct au
     return status;
 }
 
+/* The proof was checked by a floor that has been raised since. */
+static bool floor_has_risen(const struct auth_worker *worker, const struct auth_work *work)
+{
+    return atomic_load_explicit(&worker->shared->floor_raises, memory_order_acquire) !=
+           work->floor_raises;
+}
+
+static enum status deny_below_new_floor(struct auth_check *check)
+{
+    return auth_deny(check, AUTH_DENIAL_PROOF_FLOOR, "the floor rose while the check went on");
+}
+
 /* The proof has not been remembered for the first time, so it does not pass. */
 static enum status deny_unremembered(struct auth_check *check, enum status status)
 {
@@ -385,19 +416,19 @@ static enum status prepare(struct auth_worker *worker, const struct clock_now *n
     return STATUS_OK;
 }
 
-/* After the insertions. */
+/* The proof, if there is one, has been remembered wherever it must be. */
 static enum status finish(struct auth_worker *worker, const struct clock_now *now,
                           struct auth_check *check)
 {
     struct auth_work *work = check->work;
     if (work->key != NULL) {
-        if (work->insertion->status != STATUS_OK) {
-            return deny_unremembered(check, work->insertion->status);
-        }
         replay_account(worker->shared->replay, client_of(worker, work),
                        now->boot_ns / (uint64_t)SECOND_NS);
         counter_add(&worker->replay_inserts, 1);
-        proof_key_insert(&worker->keys, work->key);
+        /* Not one of before a reload, whose settings may refuse its algorithm. */
+        if (work->generation == worker->settings->generation) {
+            proof_key_insert(&worker->keys, work->key);
+        }
         memcpy(check->identity.jkt, work->key->thumbprint_text, sizeof(check->identity.jkt));
         check->identity.jkt_size = PROOF_KEY_JKT_TEXT_BYTES;
     }
@@ -410,6 +441,28 @@ static enum status finish(struct auth_worker *worker, const struct clock_now *no
     check->identity.scope = check->token->scope;
     check->identity.expires_s = check->token->expires_s;
     return STATUS_OK;
+}
+
+/* After the insertions. STATUS_AGAIN: the shared store is to be asked too. */
+static enum status finish_locally(struct auth_worker *worker, const struct clock_now *now,
+                                  struct auth_check *check)
+{
+    struct auth_work *work = check->work;
+    if (work->key != NULL && work->insertion->status != STATUS_OK) {
+        return deny_unremembered(check, work->insertion->status);
+    }
+    work->insertion = NULL;
+    if (work->key == NULL || !worker->shared->store) {
+        return finish(worker, now, check);
+    }
+    if (!work->local) {
+        return STATUS_AGAIN;
+    }
+    if (floor_has_risen(worker, work)) {
+        return deny_below_new_floor(check);
+    }
+    counter_add(&worker->local_inserts, 1);
+    return finish(worker, now, check);
 }
 
 static void enqueue(struct auth_worker *worker, struct auth_check *check)
@@ -499,6 +552,7 @@ static enum status examine(struct auth_worker *worker, const struct auth_request
     }
     struct auth_work *work = check->work;
     memset(work, 0, offsetof(struct auth_work, token_signature));
+    work->generation = settings->generation;
     status = check_credentials(worker, request, token, now, check, work);
     if (status != STATUS_OK) {
         return status;
@@ -597,8 +651,14 @@ static struct auth_check *run_batch(struct auth_worker *worker, struct auth_chec
     replay_insert_many(worker->shared->replay, worker->insertions, insertions,
                        now->boot_ns / (uint64_t)SECOND_NS);
     for (struct auth_check *check = first; check != end; check = check->next) {
-        if (check->outcome == AUTH_PENDING) {
-            decide(worker, check, finish(worker, now, check));
+        if (check->outcome != AUTH_PENDING) {
+            continue;
+        }
+        enum status status = finish_locally(worker, now, check);
+        if (status == STATUS_AGAIN) {
+            check->outcome = AUTH_STORING;
+        } else {
+            decide(worker, check, status);
         }
     }
     counter_set(&worker->token_evictions, token_cache_evictions(&worker->tokens));
@@ -616,8 +676,48 @@ struct auth_check *auth_run(struct auth_worker *worker, const struct clock_now *
     return first;
 }
 
+void auth_store_question(const struct auth_check *check, struct auth_store_question *question)
+{
+    assert(check->outcome == AUTH_STORING);
+    memcpy(question->key, check->work->store_key, sizeof question->key);
+    question->expires_boot_s = check->work->replay_expires_boot_s;
+}
+
+void auth_stored(struct auth_worker *worker, struct auth_check *check, enum status status,
+                 const struct clock_now *now)
+{
+    assert(check->outcome == AUTH_STORING);
+    const struct auth_work *work = check->work;
+    enum status decided = STATUS_FAILED;
+    if (status == STATUS_EXISTS) {
+        decided = deny_unremembered(check, status);
+    } else if (status == STATUS_DENIED || floor_has_risen(worker, work)) {
+        decided = deny_below_new_floor(check);
+    } else if (status == STATUS_OK) {
+        decided = finish(worker, now, check);
+    } else if (status == STATUS_EXPIRED) {
+        decided = deny_unremembered(check, status);
+    } else {
+        decided = auth_deny(check, AUTH_DENIAL_REPLAY_UNAVAILABLE, "the shared store says %s",
+                            status_name(status));
+    }
+    decide(worker, check, decided);
+}
+
+/* A check that nobody waits for any more. Its `next` may be walked at this moment. */
+static void forget(struct auth_worker *worker, struct auth_check *check)
+{
+    drop_work(worker, check);
+    check->outcome = AUTH_DENIED;
+    check->denial = AUTH_DENIAL_INTERNAL;
+}
+
 void auth_cancel(struct auth_worker *worker, struct auth_check *check)
 {
+    if (check->outcome == AUTH_STORING) {
+        forget(worker, check);
+        return;
+    }
     if (check->outcome != AUTH_PENDING) {
         auth_release(worker, check);
         return;
@@ -633,15 +733,13 @@ void auth_cancel(struct auth_worker *worker, struct auth_check *check)
     } else {
         worker->queue_last = previous;
     }
-    drop_work(worker, check);
+    forget(worker, check);
     check->next = NULL;
-    check->outcome = AUTH_DENIED;
-    check->denial = AUTH_DENIAL_INTERNAL;
 }
 
 void auth_release(struct auth_worker *worker, struct auth_check *check)
 {
-    assert(check->outcome != AUTH_PENDING);
+    assert(check->outcome != AUTH_PENDING && check->outcome != AUTH_STORING);
     if (check->token != NULL) {
         token_cache_release(&worker->tokens, check->token);
         check->token = NULL;
@@ -660,6 +758,7 @@ void auth_read_counters(const struct auth_worker *worker, struct auth_counters *
     out->batches = counter_read(&worker->batches);
     out->jobs = counter_read(&worker->batch_jobs);
     out->replay_inserts = counter_read(&worker->replay_inserts);
+    out->local_inserts = counter_read(&worker->local_inserts);
 }
 
 const struct histogram *auth_batch_sizes(const struct auth_worker *worker)

@@ -6,6 +6,7 @@
 #include "auth/proof_key.h"
 #include "auth/token_cache.h"
 #include "base/metrics.h"
+#include "crypto/sha256.h"
 
 /* Signatures verified in one call; a longer queue takes several. A check has at most two. */
 #define AUTH_BATCH_JOBS_MAX 512
@@ -24,6 +25,10 @@ struct auth_work {
     size_t token_signature_size, proof_signature_size;
     struct replay_key replay_key;
     uint64_t replay_expires_boot_s;
+    uint64_t floor_raises; /* before this check looked at the floor */
+    uint64_t generation;   /* of the settings it was begun under */
+    bool local;            /* the shared store was away: a nonce of ours was asked for */
+    uint8_t store_key[SHA256_BYTES];
     struct replay_insertion *insertion;       /* in the batch of the moment; NULL: none */
     struct verify_job *token_job, *proof_job; /* in the batch of the moment */
     uint8_t token_signature[RSA_MODULUS_BYTES_MAX], proof_signature[RSA_MODULUS_BYTES_MAX];
@@ -36,6 +41,7 @@ struct auth_worker {
     struct json_parser *header_json, *payload_json;
     struct span_mut scratch;     /* decoded parts of one JWS */
     struct span_mut uri_scratch; /* htu, normalised, and once more in one piece */
+    struct span_mut key_scratch; /* what store_key is the digest of */
     struct token_cache tokens;
     struct proof_key_cache keys;
     struct slab works;
@@ -45,7 +51,8 @@ struct auth_worker {
     struct replay_insertion insertions[AUTH_BATCH_JOBS_MAX];
     char algs[64]; /* for the challenge: "ES256 EdDSA Ed25519" */
     counter denials[AUTH_DENIALS];
-    counter token_hits, token_misses, token_evictions, batches, batch_jobs, replay_inserts;
+    counter token_hits, token_misses, token_evictions, batches, batch_jobs, replay_inserts,
+        local_inserts;
     struct histogram batch_sizes, verify_durations;
 };
 

@@ -18,7 +18,7 @@ static void write_identity(struct log_line *line, const struct auth_check *check
 static void write_reason(struct log_line *line, const struct exchange *exchange)
 {
     const struct auth_check *check = &exchange->check;
-    if (exchange->submitted && check->denial != AUTH_DENIAL_NONE) {
+    if (exchange->submitted && !exchange->deciding && check->denial != AUTH_DENIAL_NONE) {
         log_string(line, "check", auth_denial_label(check->denial));
         const char *description = auth_denial_description(check->denial);
         log_string(line, "reason",

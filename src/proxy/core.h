@@ -15,6 +15,7 @@
 
 struct downstream;
 struct exchange;
+struct store_client;
 struct upstream;
 struct upstream_h2;
 
@@ -36,6 +37,7 @@ struct proxy {
     const struct proxy_settings *settings;
     struct tls_context *tls;
     struct auth_worker *auth;
+    struct store_client *store;    /* borrowed; NULL: the replay memory is this process's own */
     struct identities *identities; /* NULL: nobody asks */
 
     struct chunk_pool chunks;

@@ -77,6 +77,9 @@ static void finish(struct exchange *exchange, enum proxy_outcome outcome)
     upstream_wait_remove(exchange);
     if (exchange->submitted) {
         if (exchange->deciding) {
+            if (proxy->store != NULL) {
+                store_cancel(proxy->store, &exchange->stored);
+            }
             auth_cancel(proxy->auth, &exchange->check);
         } else {
             auth_release(proxy->auth, &exchange->check);
@@ -352,13 +355,41 @@ void exchange_forward_again(struct exchange *exchange, bool last_try)
     forward(exchange, !last_try);
 }
 
+static void stored(struct store_request *request, enum status status)
+{
+    struct exchange *exchange = CONTAINER_OF(request, struct exchange, stored);
+    struct proxy *proxy = exchange->proxy;
+    auth_stored(proxy->auth, &exchange->check, status, io_now(proxy->io));
+    exchange_decided(exchange);
+}
+
+/* The proof is new here; the store that replicas share has to say so too. */
+static void ask_store(struct exchange *exchange)
+{
+    struct proxy *proxy = exchange->proxy;
+    struct auth_store_question question;
+    auth_store_question(&exchange->check, &question);
+    exchange->stored.done = stored;
+    exchange->stored.expires_boot_s = question.expires_boot_s;
+    memcpy(exchange->stored.key, question.key, sizeof question.key);
+    enum status status = proxy->store != NULL ? store_insert(proxy->store, &exchange->stored)
+                                              : STATUS_SYSTEM;
+    if (status != STATUS_OK) {
+        stored(&exchange->stored, status);
+    }
+}
+
 void exchange_decided(struct exchange *exchange)
 {
+    const struct auth_check *check = &exchange->check;
+    if (!exchange->over && check->outcome == AUTH_STORING) {
+        ask_store(exchange);
+        return;
+    }
     exchange->deciding = false;
     if (exchange->over) {
         return; /* the client left between the batch and here */
     }
-    const struct auth_check *check = &exchange->check;
     if (check->outcome == AUTH_ALLOWED) {
         forward(exchange, true);
         return;

@@ -12,6 +12,7 @@
 #include "proxy/client_address.h"
 #include "proxy/metrics.h"
 #include "proxy/websocket.h"
+#include "store/store.h"
 #include "tls/peer.h"
 
 struct proxy;
@@ -54,7 +55,7 @@ struct exchange {
 
     struct upstream *upstream;
     bool submitted; /* the check may hold something of auth's */
-    bool deciding;  /* the check is pending */
+    bool deciding;  /* the check is pending or storing */
     bool over;
     bool answer_begun; /* the answer's head went to the client */
     bool body_dropped; /* the service reads no more of the body: take it and drop it */
@@ -67,6 +68,8 @@ struct exchange {
     /* After the 101, or the 2xx to extended CONNECT: body_complete means that the client
      * half-closed. */
     bool tunnel;
+
+    struct store_request stored; /* while the check is AUTH_STORING */
 
     struct io_timer expiry; /* of what has no end of its own: at the token's exp, or the
                                certificate's end */

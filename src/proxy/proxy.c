@@ -8,6 +8,7 @@
 #include "proxy/upstream.h"
 #include "proxy/upstream_h2.h"
 #include "proxy/upstream_wait.h"
+#include "store/store.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -74,6 +75,7 @@ struct proxy *proxy_new(const struct proxy_options *options)
     proxy->io = options->io;
     proxy->log = options->log;
     proxy->settings = options->settings;
+    proxy->store = options->store;
     proxy->drain_timer.fired = drain_timer_fired;
     proxy_metrics_init(&proxy->metrics);
     init_memory(proxy);
@@ -224,6 +226,9 @@ void proxy_turn_end(struct proxy *proxy)
     proxy->turn++;
     h1_next_turn(proxy);
     decide(proxy);
+    if (proxy->store != NULL) {
+        store_flush(proxy->store);
+    }
     upstream_wait_serve(proxy);
     h2_flush_all(proxy);
     downstream_flush_all(proxy);

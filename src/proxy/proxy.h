@@ -19,6 +19,7 @@
 #include "tls/context.h"
 
 struct identities;
+struct store_client;
 struct proxy;
 
 struct proxy_options {
@@ -26,8 +27,9 @@ struct proxy_options {
     struct log *log;
     struct auth_shared *auth_shared;
     const struct proxy_settings *settings;
-    struct tls_context *tls; /* acquired */
-    bool keep_identities;    /* proxy_identities */
+    struct tls_context *tls;    /* acquired */
+    struct store_client *store; /* borrowed, outlives the proxy; NULL: none */
+    bool keep_identities;       /* proxy_identities */
 };
 
 /* Returns owned, NULL when memory fails. */

@@ -662,17 +662,49 @@ Test(config, policies)
     }
 }
 
-Test(config, what_this_version_does_not_do_is_said)
+Test(config, defaults_of_what_is_off_may_be_written)
 {
-#define LATER "not supported by this version yet"
-    wrong("replay: {redis: 'redis://127.0.0.1:6379'}\n",
-          "f:2:17: replay.redis: " LATER "; remove the line");
-    wrong("replay: {redis_failure: local}\n",
-          "f:2:25: replay.redis_failure: means nothing without replay.redis; remove it");
     /* Their defaults may be written. */
     config_free(
         good("replay: {redis: '', redis_failure: deny}\nproxy_protocol: {trusted: []}\n"
              "admin: {socket: ''}\nuser: ''\ndpop: {nonce_scope: instance, nonce_key_file: ''}\n"));
+}
+
+Test(config, a_redis_for_all_replicas)
+{
+    struct config *config = good("replay: {redis: 'redis://gate:s%40crèt@redis.svc:6380'}\n"
+                                 "timeouts: {redis: 250ms}\n");
+    cr_assert_str_eq(config->replay.redis_url.host, "redis.svc");
+    cr_assert_eq(config->replay.redis_url.port, 6380);
+    cr_assert_str_eq(config->replay.redis_url.user, "gate");
+    cr_assert_str_eq(config->replay.redis_url.password, "s@crèt");
+    cr_assert_not(config->replay.redis_url.tls);
+    cr_assert_eq(config->timeouts.redis_ms, 250);
+    config_free(config);
+    config = good("replay: {redis: 'rediss://h', redis_ca: /ca, redis_failure: local,\n"
+                  "  redis_certificate: /crt, redis_private_key: /key}\n");
+    cr_assert(config->replay.redis_url.tls && config->replay.redis_failure_local);
+    cr_assert_str_eq(config->replay.redis_ca, "/ca");
+    config_free(config);
+
+#define WRITE "; write redis://[:password@]host:port or rediss://"
+    wrong("replay: {redis: 'http://h'}\n",
+          "f:2:17: replay.redis: it begins with neither redis:// nor rediss://" WRITE);
+    /* Without what was written: it may hold a password. */
+    wrong("replay: {redis: 'redis://:secret@h:x'}\n",
+          "f:2:17: replay.redis: the port is not a number from 1 to 65535" WRITE);
+    wrong("replay: {redis_failure: local}\n",
+          "f:2:25: replay.redis_failure: means nothing without replay.redis; remove it");
+    wrong("replay: {redis: 'rediss://h'}\n",
+          "f:2:17: replay.redis: rediss:// needs the CA that the server's certificate is from; "
+          "write replay.redis_ca");
+    wrong("replay: {redis: 'redis://h', redis_ca: /ca}\n",
+          "f:2:40: replay.redis_ca: means nothing without a rediss:// server; remove it");
+    wrong("replay: {redis: 'redis://h', redis_certificate: /c}\n",
+          "f:2:49: replay.redis_certificate: means nothing without a rediss:// server; remove it");
+    wrong("replay: {redis: 'rediss://h', redis_ca: /ca, redis_certificate: /c}\n",
+          "f:2:65: replay.redis_certificate: needs replay.redis_private_key, and that it; write "
+          "both, or neither");
 }
 
 Test(config, networks_that_may_send_the_proxy_protocol)

@@ -1,0 +1,239 @@
+#include "app/replay_store.h"
+
+#include "base/clock.h"
+
+#include <netdb.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct replay_store {
+    struct store *store;
+    struct auth_shared *shared;
+    _Atomic int64_t clock_skew_s;
+    struct store_url url;
+    char port[8];
+    struct addrinfo hints;
+    struct gaicb lookup; /* while `looking` */
+    bool looking;
+};
+
+/* ---- what the store finds out ---- */
+
+/* Above every proof that any replica, whose clock may differ from ours by clock_skew, can have
+ * accepted `age_s` ago. */
+static int64_t floor_for(const struct replay_store *store, uint64_t age_s)
+{
+    return clock_read().wall_s - (int64_t)age_s + (int64_t)replay_ahead_s(store->shared->replay) +
+           atomic_load_explicit(&store->clock_skew_s, memory_order_relaxed) + 1;
+}
+
+static void memory_lost(void *context, uint64_t age_s)
+{
+    struct replay_store *store = context;
+    auth_raise_floor(store->shared, floor_for(store, age_s));
+}
+
+static void local(void *context, bool begins)
+{
+    struct replay_store *store = context;
+    auth_set_local(store->shared, begins, floor_for(store, 0));
+}
+
+static void reach_grew(void *context, uint64_t reach_s)
+{
+    struct replay_store *store = context;
+    struct replay_cache *replay = store->shared->replay;
+    (void)replay_widen(replay, reach_s + replay_ahead_s(replay), reach_s);
+}
+
+/* ---- where it is ---- */
+
+static void use_address(struct replay_store *store, const struct addrinfo *found)
+{
+    /* "localhost" is ::1 and 127.0.0.1; servers mostly listen on the latter. */
+    const struct addrinfo *chosen = found;
+    for (const struct addrinfo *one = found; one != NULL; one = one->ai_next) {
+        if (one->ai_family == AF_INET) {
+            chosen = one;
+            break;
+        }
+    }
+    store_set_address(store->store, chosen->ai_addr, chosen->ai_addrlen);
+}
+
+static bool look_up(struct replay_store *store)
+{
+    struct addrinfo *found = NULL;
+    if (getaddrinfo(store->url.host, store->port, &store->hints, &found) != 0 || found == NULL) {
+        return false;
+    }
+    use_address(store, found);
+    freeaddrinfo(found);
+    return true;
+}
+
+void replay_store_look(struct replay_store *store)
+{
+    if (store == NULL) {
+        return;
+    }
+    if (store->looking) {
+        int code = gai_error(&store->lookup);
+        if (code == EAI_INPROGRESS) {
+            return;
+        }
+        store->looking = false;
+        if (code == 0 && store->lookup.ar_result != NULL) {
+            use_address(store, store->lookup.ar_result);
+            freeaddrinfo(store->lookup.ar_result);
+        }
+    } else if (store_wants_address(store->store)) {
+        /* In a thread of the C library's: names may take seconds, and signals must not wait. */
+        store->lookup = (struct gaicb){
+            .ar_name = store->url.host, .ar_service = store->port, .ar_request = &store->hints};
+        struct gaicb *list[] = {&store->lookup};
+        store->looking = getaddrinfo_a(GAI_NOWAIT, list, 1, NULL) == 0;
+    }
+}
+
+/* ---- a look before the start ---- */
+
+/* Whether it makes sense to start. */
+static bool is_hopeless(enum store_state state)
+{
+    return state == STORE_AUTH || state == STORE_POLICY || state == STORE_TLS;
+}
+
+static enum status turn_until_known(struct io *io, const struct store_client *client)
+{
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && store_client_state(client) == STORE_CONNECTING) {
+        status = io_turn(io, 1000);
+    }
+    return status;
+}
+
+static enum status probe(const struct store_options *options, const struct generation *generation,
+                         struct replay_store *store, char *error, size_t error_size)
+{
+    struct io *io = NULL;
+    const struct io_options io_options = {.backend = IO_EPOLL};
+    if (io_new(&io_options, &io) != STATUS_OK) {
+        snprintf(error, error_size, "replay.redis: no loop to look at it: %m");
+        return STATUS_SYSTEM;
+    }
+    struct store *own = store->store;
+    store->store = store_new(options);
+    struct store_client *client = NULL;
+    if (store->store != NULL && look_up(store)) {
+        client = store_client_new(store->store, io, generation->redis_tls);
+    }
+    enum status status = STATUS_OK;
+    if (client != NULL && turn_until_known(io, client) == STATUS_OK) {
+        enum store_state state = store_client_state(client);
+        if (is_hopeless(state)) {
+            snprintf(error, error_size, "replay.redis: %s:%s cannot be used: %s", store->url.host,
+                     store->port, store_client_failure(client));
+            status = STATUS_DENIED;
+        }
+        store_client_close(client);
+        while (!store_client_is_closed(client) && io_turn(io, 1000) == STATUS_OK) {
+        }
+        store_client_free(client);
+    }
+    store_free(store->store);
+    store->store = own;
+    io_free(io);
+    return status;
+}
+
+/* ---- life ---- */
+
+static struct store_options options_of(const struct generation *generation)
+{
+    const struct config *config = generation->config;
+    return (struct store_options){
+        .url = &config->replay.redis_url,
+        .timeout_ms = config->timeouts.redis_ms,
+        .clients = 1,
+        .reach_s = auth_replay_reach_s(&generation->auth),
+        .slack_s = (uint64_t)config->dpop.clock_skew_s + 1,
+    };
+}
+
+enum status replay_store_new(const struct generation *generation, uint32_t workers, struct log *log,
+                             struct auth_shared *shared, struct replay_store **out, char *error,
+                             size_t error_size)
+{
+    const struct config *config = generation->config;
+    struct replay_store *store = calloc(1, sizeof *store);
+    if (store == NULL) {
+        snprintf(error, error_size, "out of memory");
+        return STATUS_NO_MEMORY;
+    }
+    store->shared = shared;
+    store->url = config->replay.redis_url;
+    store->hints = (struct addrinfo){.ai_socktype = SOCK_STREAM};
+    atomic_init(&store->clock_skew_s, config->dpop.clock_skew_s);
+    (void)snprintf(store->port, sizeof store->port, "%u", store->url.port);
+    struct store_options options = options_of(generation);
+    enum status status = probe(&options, generation, store, error, error_size);
+    if (status != STATUS_OK) {
+        replay_store_free(store);
+        return status;
+    }
+    options.clients = workers;
+    options.failure_local = config->replay.redis_failure_local;
+    options.first_epoch_is_good = config->replay.cold_start_accept;
+    options.log = log;
+    options.context = store;
+    options.memory_lost = memory_lost;
+    options.local = local;
+    options.reach_grew = reach_grew;
+    store->store = store_new(&options);
+    if (store->store == NULL) {
+        replay_store_free(store);
+        snprintf(error, error_size, "out of memory");
+        return STATUS_NO_MEMORY;
+    }
+    (void)look_up(store); /* else it is looked up again later */
+    *out = store;
+    return STATUS_OK;
+}
+
+void replay_store_free(struct replay_store *store)
+{
+    if (store == NULL) {
+        return;
+    }
+    if (store->looking) {
+        struct gaicb *const list[] = {&store->lookup};
+        while (gai_cancel(&store->lookup) == EAI_NOTCANCELED &&
+               gai_error(&store->lookup) == EAI_INPROGRESS) {
+            (void)gai_suspend((const struct gaicb *const *)list, 1, NULL);
+        }
+        if (gai_error(&store->lookup) == 0 && store->lookup.ar_result != NULL) {
+            freeaddrinfo(store->lookup.ar_result);
+        }
+    }
+    store_free(store->store);
+    explicit_bzero(&store->url, sizeof store->url);
+    free(store);
+}
+
+struct store *replay_store_of(const struct replay_store *store)
+{
+    return store != NULL ? store->store : NULL;
+}
+
+void replay_store_configure(struct replay_store *store, const struct generation *next)
+{
+    if (store == NULL) {
+        return;
+    }
+    int64_t skew_s = next->config->dpop.clock_skew_s;
+    atomic_store_explicit(&store->clock_skew_s, skew_s, memory_order_relaxed);
+    store_set_window(store->store, auth_replay_reach_s(&next->auth), (uint64_t)skew_s + 1);
+}
