@@ -216,7 +216,8 @@ static void on_connected(struct io_socket *socket, enum status status)
 {
     struct store_client *client = (struct store_client *)socket;
     if (status != STATUS_OK) {
-        client_fail(client, STORE_UNREACHABLE, "connecting: %s", strerror(socket->error));
+        errno = socket->error;
+        client_fail(client, STORE_UNREACHABLE, "connecting: %m");
         return;
     }
     io_receive(socket);
@@ -324,7 +325,8 @@ static void connect_now(struct store_client *client)
                    size) != STATUS_OK) {
         tls_connection_free(client->tls);
         client->tls = NULL;
-        client_fail(client, STORE_UNREACHABLE, "connecting: %s", strerror(client->socket.error));
+        errno = client->socket.error;
+        client_fail(client, STORE_UNREACHABLE, "connecting: %m");
         return;
     }
     client->phase = CLIENT_CONNECTING;
