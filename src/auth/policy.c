@@ -102,15 +102,27 @@ static bool contains(const struct span *list, size_t count, struct span wanted)
     return false;
 }
 
+/* What a service may take the method for: some do not mind its case, and a WebSocket's CONNECT is a
+ * GET to one that speaks HTTP/1.1, as it is from a client that does. */
+static bool names_method(const struct auth_policy_rule *rule, struct span method)
+{
+    bool connects = span_equal_string(method, "CONNECT");
+    for (size_t i = 0; i < rule->methods_count; i++) {
+        struct span one = rule->methods[i];
+        if (span_equal_ignore_case(one, method) || (connects && span_equal_string(one, "GET"))) {
+            return true;
+        }
+    }
+    return rule->methods_count == 0;
+}
+
 static const struct auth_policy_rule *
 first_match(const struct auth_policy_rule *rules, size_t count, struct span method,
             struct span path, bool (*matches)(struct span rule, struct span path))
 {
     for (size_t i = 0; i < count; i++) {
-        const struct auth_policy_rule *rule = &rules[i];
-        if (matches(rule->path, path) &&
-            (rule->methods_count == 0 || contains(rule->methods, rule->methods_count, method))) {
-            return rule;
+        if (matches(rules[i].path, path) && names_method(&rules[i], method)) {
+            return &rules[i];
         }
     }
     return NULL;

@@ -11,8 +11,10 @@
 /* In YAML:  - {path: /orders/, methods: [POST], scope: [orders.write], spiffe: [spiffe://td/a],
  * open: false, deny: false} */
 struct auth_policy_rule {
-    struct span path;           /* ends in "/": a prefix; else the exact path; empty: every path */
-    const struct span *methods; /* none: every method */
+    struct span path; /* ends in "/": a prefix; else the exact path; empty: every path */
+    /* None: every method. Whatever their case; GET is also a WebSocket's CONNECT (RFC 8441), which
+     * is always asked for as a GET in HTTP/1.1. */
+    const struct span *methods;
     size_t methods_count;
     const struct span *scopes; /* all of them must be in the token's scope */
     size_t scopes_count;

@@ -149,6 +149,17 @@ def test_the_proof_is_checked_on_the_connect(world, start):
     assert len(upstream.take()) == 1
 
 
+def test_a_rule_for_get_is_a_rule_for_the_tunnel(world, start):
+    """The service sees a GET: what may not be asked for in HTTP/1.1 may not be had by another method."""
+    gate, upstream = start(handler=echo, policy=[{"path": "/admin/", "methods": ["GET"], "scope": ["admin"]},
+                                                 {"path": "/none/", "methods": ["CONNECT"], "deny": True}])
+    with h2c.connect(world, gate) as client:
+        for path, status in (("/admin/ws", 403), ("/none/ws", 403), ("/ws", 200)):
+            assert Tunnel(client, connect_fields(world, path)).status == status, path
+        assert client.answer(client.request(h2c.fields(world, "get", "/admin/ws"))).status == 403
+    assert [seen.target for seen in upstream.take()] == [b"/ws"]
+
+
 @pytest.mark.parametrize("name,changes,status", [
     ("another protocol", dict(protocol="connect-udp"), 501),
     ("no protocol that is known", dict(protocol="WebSocket2"), 501),

@@ -50,7 +50,33 @@ Test(policy, the_first_rule_that_matches_path_and_method_decides)
     cr_expect_eq(match("GET", "/orders/1"), &rules[2]);
     cr_expect_eq(match("HEAD", "/orders/1"), &rules[2]);
     cr_expect_eq(match("POST", "/orders/1"), &rules[3]);
-    cr_expect_eq(match("get", "/orders/1"), &rules[3], "methods have a case");
+    cr_expect_eq(match("get", "/orders/1"), &rules[2], "to some services it is GET");
+    cr_expect_eq(match("GETS", "/orders/1"), &rules[3]);
+}
+
+/* Extended CONNECT: a service that speaks HTTP/1.1 gets a GET. */
+Test(policy, a_websockets_connect_is_what_its_get_is)
+{
+    static const struct span connect_only[] = {S("CONNECT")}, post_only[] = {S("POST")};
+    static const struct auth_policy_rule more[] = {
+        {.path = S("/a/"), .methods = get_only, .methods_count = 2, .deny = true},
+        {.path = S("/b/"), .methods = connect_only, .methods_count = 1, .deny = true},
+        {.path = S("/b/"), .methods = get_only, .methods_count = 2},
+        {.methods = post_only, .methods_count = 1},
+    };
+    static const struct {
+        const char *method, *path;
+        const struct auth_policy_rule *rule;
+    } cases[] = {
+        {"CONNECT", "/a/x", &more[0]}, {"GET", "/a/x", &more[0]}, {"CONNECT", "/b/x", &more[1]},
+        {"GET", "/b/x", &more[2]},     {"CONNECT", "/c", NULL},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        const struct auth_policy_rule *rule = NULL;
+        cr_expect(policy_match(more, 4, span_from_string(cases[i].method),
+                               span_from_string(cases[i].path), &rule));
+        cr_expect_eq(rule, cases[i].rule, "%s %s", cases[i].method, cases[i].path);
+    }
 }
 
 Test(policy, an_empty_path_is_every_path)
