@@ -43,6 +43,11 @@ void exchange_free_finished(struct proxy *proxy)
 
 /* ---- the end: counted, logged, everything given back, before the owner hears of it ---- */
 
+static bool is_verified(const struct exchange *exchange)
+{
+    return exchange->submitted && exchange->check.outcome == AUTH_ALLOWED;
+}
+
 static void note_identity(const struct exchange *exchange)
 {
     struct proxy *proxy = exchange->proxy;
@@ -50,7 +55,7 @@ static void note_identity(const struct exchange *exchange)
         return;
     }
     struct identity_names names = {.spiffe_id = exchange->peer->spiffe_id};
-    if (exchange->submitted && exchange->check.outcome == AUTH_ALLOWED) {
+    if (is_verified(exchange)) {
         const struct auth_identity *identity = &exchange->check.identity;
         names.issuer = identity->issuer;
         names.subject = identity->subject;
@@ -229,11 +234,10 @@ static struct request_facts facts_of(const struct exchange *exchange)
 {
     struct proxy *proxy = exchange->proxy;
     const struct proxy_settings *settings = proxy->settings;
-    bool verified = exchange->submitted && exchange->check.outcome == AUTH_ALLOWED;
     return (struct request_facts){
         .peer = exchange->peer,
         .peer_headers = &proxy->peer_headers,
-        .identity = verified ? &exchange->check.identity : NULL,
+        .identity = is_verified(exchange) ? &exchange->check.identity : NULL,
         .shadow_check = exchange->shadow_denied ? auth_denial_label(exchange->check.denial) : NULL,
         .own_uri = settings->own_uri,
         .client = exchange->client_address,
@@ -315,6 +319,70 @@ static bool write_request_head(struct exchange *exchange, struct span *text)
     return true;
 }
 
+/* ---- what has no end of its own ends with what allowed it ---- */
+
+static void watch_expiry(struct exchange *exchange)
+{
+    uint64_t left_s = (uint64_t)(exchange->expires_s - io_now(exchange->proxy->io)->wall_s);
+    io_timer_set(exchange->proxy->io, &exchange->expiry, left_s * 1000);
+}
+
+/* Until the answer begins it can still be said why. */
+static void end_expired(struct exchange *exchange)
+{
+    struct auth_check *check = &exchange->check;
+    exchange->reason = "the token or the certificate expired";
+    if (exchange->answer_begun || !is_verified(exchange)) {
+        cut(exchange, PROXY_OUTCOME_ALLOWED);
+        return;
+    }
+    bool certificate = exchange->expires_s == exchange->peer->not_after_s;
+    check->denial = certificate ? AUTH_DENIAL_CERTIFICATE_EXPIRED : AUTH_DENIAL_TOKEN_EXPIRED;
+    check->http_status = 401;
+    deny(exchange, certificate);
+}
+
+/* The clock on the wall may have been set meanwhile: what counts is what it says now. */
+static void expiry_fired(struct io_timer *timer)
+{
+    struct exchange *exchange = CONTAINER_OF(timer, struct exchange, expiry);
+    struct proxy *proxy = exchange->proxy;
+    if (io_now(proxy->io)->wall_s < exchange->expires_s) {
+        watch_expiry(exchange);
+        return;
+    }
+    proxy_count_limit(proxy, PROXY_LIMIT_EXPIRY);
+    end_expired(exchange);
+}
+
+/* What has no end of its own must not outlive what allowed it. A body of known length ends soon
+ * enough: it is bound by the timeouts on progress, and its check was in time. */
+static void bound_by_expiry(struct exchange *exchange)
+{
+    exchange->expires_s = exchange->peer->not_after_s;
+    int64_t token_s = is_verified(exchange) ? exchange->check.identity.expires_s : 0;
+    if (token_s > 0 && token_s < exchange->expires_s) {
+        exchange->expires_s = token_s;
+    }
+    exchange->expiry.fired = expiry_fired;
+    if (exchange->expires_s > io_now(exchange->proxy->io)->wall_s) {
+        watch_expiry(exchange);
+    } else {
+        io_timer_set(exchange->proxy->io, &exchange->expiry, 0);
+    }
+}
+
+static bool uploads_endlessly(const struct exchange *exchange)
+{
+    return !exchange->body_complete && exchange->request.body == HTTP_BODY_CHUNKED;
+}
+
+static bool is_endless(const struct exchange *exchange, const struct http_head *head)
+{
+    return exchange->tunnel || head->body == HTTP_BODY_CHUNKED ||
+           head->body == HTTP_BODY_UNTIL_CLOSE || uploads_endlessly(exchange);
+}
+
 static void forward(struct exchange *exchange, bool may_wait)
 {
     struct proxy *proxy = exchange->proxy;
@@ -342,6 +410,9 @@ static void forward(struct exchange *exchange, bool may_wait)
         proxy_count_limit(proxy, PROXY_LIMIT_BUFFERS);
         give_up_overloaded(exchange, "the worker's buffers are used up");
         return;
+    }
+    if (uploads_endlessly(exchange)) {
+        bound_by_expiry(exchange);
     }
     if (exchange->body_complete) {
         upstream_request_end(exchange->upstream);
@@ -533,6 +604,9 @@ static enum status write_body_end(struct exchange *exchange)
 void exchange_body_end(struct exchange *exchange)
 {
     exchange->body_complete = true;
+    if (!exchange->answer_begun) {
+        io_timer_cancel(exchange->proxy->io, &exchange->expiry);
+    }
     if (exchange->body_dropped || exchange->over) {
         return;
     }
@@ -641,50 +715,6 @@ static void open_tunnel(struct exchange *exchange, struct http_head *head)
     }
 }
 
-static void watch_expiry(struct exchange *exchange)
-{
-    uint64_t left_s = (uint64_t)(exchange->expires_s - io_now(exchange->proxy->io)->wall_s);
-    io_timer_set(exchange->proxy->io, &exchange->expiry, left_s * 1000);
-}
-
-/* The clock on the wall may have been set meanwhile: what counts is what it says now. */
-static void expiry_fired(struct io_timer *timer)
-{
-    struct exchange *exchange = CONTAINER_OF(timer, struct exchange, expiry);
-    struct proxy *proxy = exchange->proxy;
-    if (io_now(proxy->io)->wall_s < exchange->expires_s) {
-        watch_expiry(exchange);
-        return;
-    }
-    proxy_count_limit(proxy, PROXY_LIMIT_EXPIRY);
-    exchange->reason = "the token or the certificate expired";
-    cut(exchange, PROXY_OUTCOME_ALLOWED);
-}
-
-/* What has no end of its own must not outlive what allowed it. A body of known length ends soon
- * enough: it is bound by the timeouts on progress, and its check was in time. */
-static void bound_by_expiry(struct exchange *exchange, const struct http_head *head)
-{
-    bool endless = exchange->tunnel || head->body == HTTP_BODY_CHUNKED ||
-                   head->body == HTTP_BODY_UNTIL_CLOSE ||
-                   (!exchange->body_complete && exchange->request.body == HTTP_BODY_CHUNKED);
-    if (!endless) {
-        return;
-    }
-    exchange->expires_s = exchange->peer->not_after_s;
-    bool verified = exchange->submitted && exchange->check.outcome == AUTH_ALLOWED;
-    int64_t token_s = verified ? exchange->check.identity.expires_s : 0;
-    if (token_s > 0 && token_s < exchange->expires_s) {
-        exchange->expires_s = token_s;
-    }
-    exchange->expiry.fired = expiry_fired;
-    if (exchange->expires_s > io_now(exchange->proxy->io)->wall_s) {
-        watch_expiry(exchange);
-    } else {
-        io_timer_set(exchange->proxy->io, &exchange->expiry, 0);
-    }
-}
-
 void exchange_upstream_head(struct exchange *exchange, struct http_head *head)
 {
     exchange->answer_begun = true;
@@ -692,7 +722,11 @@ void exchange_upstream_head(struct exchange *exchange, struct http_head *head)
         open_tunnel(exchange, head);
     }
     exchange->status = head->status;
-    bound_by_expiry(exchange, head);
+    if (is_endless(exchange, head)) {
+        bound_by_expiry(exchange);
+    } else {
+        io_timer_cancel(exchange->proxy->io, &exchange->expiry);
+    }
     exchange->client->answer_head(exchange, head);
     if (exchange->tunnel && !exchange->over) {
         exchange->client->body_wanted(exchange);

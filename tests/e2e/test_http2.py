@@ -146,6 +146,21 @@ def test_expect_continue(world, gate, client):
     assert client.answer(number).status == 200
 
 
+def test_an_upload_without_a_length_ends_with_its_token_before_the_answer_begins(world, client, upstream):
+    expires = int(time.time()) + 3
+    fields = h2.fields(world, "POST", "/up", token=world.token(payload={"exp": expires}))
+    number, data = client.head(fields, end=False)
+    client.send(data)
+    answer = client.answers[number]
+    while not answer.heads and time.time() < expires + 2:
+        client.send(h2.frame(h2.DATA, 0, number, b"x"))
+        client.until(lambda: answer.heads, 0.2)
+    assert client.answer(number).status == 401 and 'error="invalid_token"' in answer.get("www-authenticate")
+    assert time.time() > expires - 0.1
+    assert client.answer(client.request(h2.fields(world, "GET", "/next"))).status == 200, "the connection goes on"
+    assert [seen.target for seen in upstream.take()] == [b"/next"]
+
+
 def test_cookie_crumbs_are_one_field(world, client, upstream):
     extra = [("cookie", "a=1"), ("x-a", "1"), ("cookie", "b=2"), ("cookie", "c=3"), ("x-b", "2")]
     assert client.answer(client.request(h2.fields(world, "GET", "/", extra))).status == 200

@@ -465,6 +465,43 @@ def test_a_stream_without_an_end_stops_with_its_token(world, start):
     assert gate.metric("popgate_limits_hit_total", limit="expiry") == 1
 
 
+def test_an_upload_without_a_length_ends_with_its_token_before_the_answer_begins(world, start):
+    gate, upstream = start()
+    expires = int(time.time()) + 3
+    with world.connect(gate) as connection:
+        token = world.token(payload={"exp": expires})
+        headers = [*world.credentials("POST", "/up", token=token), ("Transfer-Encoding", "chunked")]
+        connection.send(clients.request_bytes("POST", "/up", headers=headers))
+        while time.time() < expires + 1.5:
+            try:
+                connection.send(b"1\r\nx\r\n")
+            except OSError:
+                break
+            time.sleep(0.2)
+        response = connection.response("POST")
+        assert response.status == 401 and 'error="invalid_token"' in response.get("www-authenticate")
+        assert connection.closed()
+    assert upstream.take() == [], "it was never whole"
+    [entry] = gate.wait_log(path="/up")
+    assert entry["outcome"] == "denied" and entry["check"] == "token_expired"
+    assert gate.metric("popgate_limits_hit_total", limit="expiry") == 1
+
+
+def test_a_whole_upload_is_answered_though_the_token_expires(world, start):
+    def late(request, stream):
+        time.sleep(3)
+        return b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+    gate, _ = start(handler=late)
+    with world.connect(gate) as connection:
+        token = world.token(payload={"exp": int(time.time()) + 2})
+        headers = [*world.credentials("POST", "/up", token=token), ("Transfer-Encoding", "chunked")]
+        connection.send(clients.request_bytes("POST", "/up", headers=headers))
+        time.sleep(0.2)
+        connection.send(b"1\r\nx\r\n0\r\n\r\n")
+        response = connection.response("POST")
+        assert response.status == 200 and response.body == b"ok"
+
+
 def test_a_body_of_known_length_is_finished_though_the_token_expires(world, start):
     def slow(request, stream):
         stream.socket.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\n")
