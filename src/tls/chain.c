@@ -241,11 +241,12 @@ static enum status set_up(struct trust *trust, X509_STORE_CTX *verification, X50
     return STATUS_OK;
 }
 
+/* The time in which everything the verification looked at stays valid; and the certificates alone,
+ * for a CRL may be replaced under an open connection. */
 struct window {
-    int64_t from_s, until_s;
+    int64_t from_s, until_s, certificates_until_s;
 };
 
-/* The time in which everything the verification looked at stays valid. */
 static enum status narrow(struct window *window, const STACK_OF(X509) * verified)
 {
     for (size_t i = 0; i < sk_X509_num(verified); i++) {
@@ -256,7 +257,12 @@ static enum status narrow(struct window *window, const STACK_OF(X509) * verified
             return STATUS_MALFORMED;
         }
         window->from_s = from_s > window->from_s ? from_s : window->from_s;
-        window->until_s = until_s < window->until_s ? until_s : window->until_s;
+        window->certificates_until_s = until_s < window->certificates_until_s
+                                           ? until_s
+                                           : window->certificates_until_s;
+    }
+    if (window->certificates_until_s < window->until_s) {
+        window->until_s = window->certificates_until_s;
     }
     return STATUS_OK;
 }
@@ -273,7 +279,7 @@ static enum status verify_parsed(struct trust *trust, X509 *leaf, STACK_OF(X509)
         set_up(trust, verification, leaf, others, host, now_s) == STATUS_OK) {
         if (X509_verify_cert(verification) == 1 &&
             X509_STORE_CTX_get_error(verification) == X509_V_OK) {
-            *window = (struct window){trust->crls_from_s, trust->crls_until_s};
+            *window = (struct window){trust->crls_from_s, trust->crls_until_s, INT64_MAX};
             status = narrow(window, X509_STORE_CTX_get0_chain(verification)) == STATUS_OK
                          ? STATUS_OK
                          : STATUS_DENIED;
@@ -326,7 +332,7 @@ static struct verified_chain *make_chain(const STACK_OF(CRYPTO_BUFFER) * certifi
     SHA256(CRYPTO_BUFFER_data(chain->certificates[0]), CRYPTO_BUFFER_len(chain->certificates[0]),
            peer->certificate_sha256);
     peer->not_before_s = identity->not_before_s;
-    peer->not_after_s = identity->not_after_s;
+    peer->not_after_s = window->certificates_until_s;
     uint8_t *cursor = chain->text;
     peer->subject = copy_text(&cursor, identity->subject, identity->subject_size);
     peer->uri_san = copy_text(&cursor, identity->uri, identity->uri_size);

@@ -14,11 +14,12 @@
 struct tls_peer {
     uint8_t
         certificate_sha256[32]; /* of the DER: x5t#S256 (RFC 8705), x-forwarded-client-cert Hash */
-    int64_t not_before_s, not_after_s; /* of the leaf, checked again on every request */
-    struct span spiffe_id;             /* "spiffe://trust-domain/path", or empty */
-    struct span subject;               /* RFC 2253 text, escaped; empty for an empty subject */
-    struct span uri_san;               /* the one URI SAN, or empty */
-    struct span dns_sans[4];           /* the first ones, for x-forwarded-client-cert */
+    int64_t not_before_s;       /* of the leaf */
+    int64_t not_after_s;        /* the first of its whole chain's: checked again on every request */
+    struct span spiffe_id;      /* "spiffe://trust-domain/path", or empty */
+    struct span subject;        /* RFC 2253 text, escaped; empty for an empty subject */
+    struct span uri_san;        /* the one URI SAN, or empty */
+    struct span dns_sans[4];    /* the first ones, for x-forwarded-client-cert */
     uint32_t dns_sans_count;
 };
 

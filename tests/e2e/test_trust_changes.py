@@ -90,6 +90,24 @@ def test_a_certificate_that_expires_while_connected_passes_no_more(world, start)
     assert upstream.take() == []
 
 
+def test_an_intermediate_that_expires_while_connected_passes_no_more(world, start, tmp_path):
+    """Every certificate of the chain, as in the handshake."""
+    middle = Authority(tmp_path, "middle", issuer=world.authority, days=4 / 86400)
+    leaf = middle.issue("below", spiffe="spiffe://example.com/below", chain=[middle.root])
+    gate, upstream = start()
+    tls = world.tls(leaf)
+    with clients.Connection(gate.port, tls) as connection:
+        assert world.request(connection).status == 200
+        upstream.take()
+        time.sleep(6)
+        try:
+            assert world.request(connection).status == 401
+        except (clients.Closed, ConnectionError):
+            pass
+    assert refused(lambda: clients.Connection(gate.port, tls))
+    assert upstream.take() == []
+
+
 def test_a_bad_configuration_keeps_the_old_one(world, gate_of_its_own):
     gate, _ = gate_of_its_own
     generation = gate.metric("popgate_config_generation")

@@ -37,7 +37,7 @@ class Certificate:
 
 
 class Authority:
-    def __init__(self, folder, name="ca", issuer=None, constraints=None):
+    def __init__(self, folder, name="ca", issuer=None, constraints=None, days=30.0):
         self.folder, self.name = pathlib.Path(folder), name
         self.folder.mkdir(parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
@@ -46,7 +46,7 @@ class Authority:
                    .issuer_name(issuer.root.certificate.subject if issuer else subject)
                    .public_key(key.public_key()).serial_number(x509.random_serial_number())
                    .not_valid_before(now() - datetime.timedelta(days=1))
-                   .not_valid_after(now() + datetime.timedelta(days=30))
+                   .not_valid_after(now() + datetime.timedelta(days=days))
                    .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
                    .add_extension(key_usage(sign_certificates=True), critical=True))
         if constraints is not None:
