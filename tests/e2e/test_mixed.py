@@ -4,7 +4,8 @@ import os
 import time
 
 from harness import mixed
-from harness.gate import SANITIZED
+from harness.gate import SANITIZED, Gate
+from harness.upstream2 import Upstream2
 
 SECONDS = float(os.environ.get("POPGATE_MIXED_SECONDS", "12"))
 
@@ -31,30 +32,45 @@ def descriptors(gate):
     return len(os.listdir(f"/proc/{gate.process.pid}/fd"))
 
 
-def test_mixed_load_under_reloads_rotations_restarts_and_vanishing_clients(world, start, tmp_path):
+def gone(gate):
+    deadline = time.monotonic() + 15
+    while gate.metric("popgate_connections", side="downstream") > 0 and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def test_mixed_load_under_reloads_rotations_restarts_and_vanishing_clients(world, start, backend, tmp_path):
     leaves = [world.authority.issue(f"mixed-{i}", dns=["orders.example.com"], server=True, client=False) for i in range(3)]
     pair = Renamed(tmp_path / "tls", {"tls.crt": leaves[0].path.read_bytes(), "tls.key": leaves[0].key_path.read_bytes()})
     gate, upstream = start(handler=mixed.service, workers=2, log={"access": False}, replay={"capacity": 131072},
                            dpop={"max_age": "10s"},
                            tls={"certificate": str(tmp_path / "tls/tls.crt"), "private_key": str(tmp_path / "tls/tls.key")})
-    idle_descriptors = descriptors(gate)
-    load = mixed.Mixed(world, gate, upstream, pair, leaves)
+    service = Upstream2(handler=mixed.h2c_end, on_head=mixed.h2c_head, on_data=mixed.h2c_data)
+    service.takes_connect = True
+    second = Gate(world.config(service, backend, workers=2, log={"access": False}, replay={"capacity": 131072},
+                               dpop={"max_age": "10s"})).start()
+    gates = (gate, second)
+    idle_descriptors = [descriptors(one) for one in gates]
+    load = mixed.Mixed(world, gate, upstream, pair, leaves, (second, service))
     seen = []
-    load.run(SECONDS, lambda: seen.append(resident(gate)))
+    load.run(SECONDS, lambda: seen.extend(resident(one) for one in gates))
     print(dict(load.counts))
     assert not load.failures, (load.counts, load.failures[:10])
     assert not load.forbidden, "what was refused never reached the service"
-    for kind in ("answers", "refusals", "messages", "vanished", "pipeline", "http2"):
-        assert load.counts[kind] > 3, load.counts
+    for kind in ("answers", "refusals", "messages", "vanished", "pipeline", "http2", "calls", "websocket", "websocket_h2",
+                 "websocket_h2c", "grpc_unary", "grpc_stream", "grpc_refused", "grpc_vanish"):
+        assert load.counts[kind] > 2, load.counts
     assert load.counts["failed with the service"] < load.counts["answers"] / 4, load.counts
-    assert gate.metric("popgate_config_reloads_total", result="ok") >= 3
-    deadline = time.monotonic() + 15
-    while gate.metric("popgate_connections", side="downstream") > 0 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    pooled = gate.metric("popgate_connections", side="upstream")
-    assert descriptors(gate) <= idle_descriptors + pooled + 2
-    if not SANITIZED:
-        assert resident(gate) - seen[0] < 8 * 1024 * 1024
-    before = time.monotonic()
-    gate.stop()
-    assert time.monotonic() - before < 10
+    for one, idle, half_time in zip(gates, idle_descriptors, seen):
+        assert one.metric("popgate_config_reloads_total", result="ok") >= 3
+        gone(one)
+        pooled = one.metric("popgate_connections", side="upstream")
+        assert descriptors(one) <= idle + pooled + 2
+        now = resident(one)
+        print(f"resident: {half_time // 1024} KiB at half time, {now // 1024} KiB at the end")
+        if not SANITIZED:
+            assert now - half_time < 8 * 1024 * 1024
+        before = time.monotonic()
+        one.stop()
+        assert time.monotonic() - before < 10
+    service.stop()
+    assert not service.errors

@@ -15,64 +15,7 @@ from harness.gate import Gate
 from harness.upstream2 import Upstream2
 from test_websocket import accept_for, echo, exactly, switching, upgrade
 
-ENABLE_CONNECT_PROTOCOL = 8
-
-
-def connect_fields(world, path="/ws", extra=(), protocol="websocket", drop=(), **options):
-    credentials = [(k.lower(), v) for k, v in world.credentials("CONNECT", path, **options)]
-    fields = [(":method", "CONNECT"), (":protocol", protocol), (":scheme", "https"),
-              (":authority", "orders.example.com"), (":path", path)]
-    return ([f for f in fields if f[0] not in drop] + credentials
-            + [("sec-websocket-version", "13"), ("origin", "https://orders.example.com")] + list(extra))
-
-
-class Tunnel:
-    """One stream of extended CONNECT: bytes in, bytes out, within the windows."""
-
-    def __init__(self, client, fields, early=b""):
-        self.client, self.seen, self.sent = client, 0, 0
-        self.number, data = client.head(fields, end=False)
-        if early:
-            data += h2c.frame(h2c.DATA, 0, self.number, early)
-        self.sent += len(early)
-        client.send(data)
-        self.answer = client.answers[self.number]
-        client.until(lambda: self.answer.heads or self.answer.reset is not None)
-
-    @property
-    def status(self):
-        return self.answer.status
-
-    def room(self):
-        client = self.client
-        total = sum(getattr(client, "tunnel_bytes", {}).values())
-        return min(65535 + client.windows.get(self.number, 0) - self.sent, 65535 + client.windows.get(0, 0) - total)
-
-    def send(self, data, end=False):
-        counted = self.client.__dict__.setdefault("tunnel_bytes", {})
-        while data or end:
-            size = min(len(data), 16384, self.room())
-            if data and size <= 0:
-                assert self.client.step(), "the window opens"
-                continue
-            last = end and size == len(data)
-            self.client.send(h2c.frame(h2c.DATA, h2c.END_STREAM if last else 0, self.number, data[:size]))
-            self.sent += size
-            counted[self.number] = self.sent
-            data = data[size:]
-            if last or not data and not end:
-                return
-
-    def exactly(self, size):
-        self.client.until(lambda: len(self.answer.body) - self.seen >= size or self.answer.reset is not None
-                          or self.answer.ended)
-        part = self.answer.body[self.seen:self.seen + size]
-        assert len(part) == size, (len(part), size, self.answer.reset, self.answer.ended)
-        self.seen += size
-        return part
-
-    def over(self, timeout=10):
-        return self.client.until(lambda: self.answer.ended or self.answer.reset is not None, timeout)
+connect_fields, Tunnel = h2c.connect_fields, h2c.Tunnel
 
 
 @pytest.fixture
@@ -98,7 +41,7 @@ def start2(world, backend):
 def test_the_setting_is_announced(world, gate):
     with h2c.connect(world, gate) as client:
         assert client.until(lambda: client.settings)
-        assert client.settings[ENABLE_CONNECT_PROTOCOL] == 1
+        assert client.settings[h2c.ENABLE_CONNECT_PROTOCOL] == 1
 
 
 def test_a_tunnel_both_ways(world, start):

@@ -17,6 +17,7 @@ ENHANCE_YOUR_CALM = 11
 END_STREAM, ACK, END_HEADERS, PADDED, WITH_PRIORITY = 1, 1, 4, 8, 32
 HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, \
     MAX_HEADER_LIST_SIZE = range(1, 7)
+ENABLE_CONNECT_PROTOCOL = 8
 
 
 def frame(kind, flags=0, stream=0, payload=b"", length=None):
@@ -247,3 +248,62 @@ def fields(world, method="GET", path="/", extra=(), **options):
     """A good request's fields."""
     credentials = world.credentials(method, path.partition("?")[0], **options)
     return pseudo(method, path) + [(k.lower(), v) for k, v in credentials] + list(extra)
+
+
+# ---- WebSocket (RFC 8441) ----
+
+def connect_fields(world, path="/ws", extra=(), protocol="websocket", drop=(), **options):
+    credentials = [(k.lower(), v) for k, v in world.credentials("CONNECT", path, **options)]
+    fields = [(":method", "CONNECT"), (":protocol", protocol), (":scheme", "https"),
+              (":authority", "orders.example.com"), (":path", path)]
+    return ([f for f in fields if f[0] not in drop] + credentials
+            + [("sec-websocket-version", "13"), ("origin", "https://orders.example.com")] + list(extra))
+
+
+class Tunnel:
+    """One stream of extended CONNECT: bytes in, bytes out, within the windows."""
+
+    def __init__(self, client, fields, early=b""):
+        self.client, self.seen, self.sent = client, 0, 0
+        self.number, data = client.head(fields, end=False)
+        if early:
+            data += frame(DATA, 0, self.number, early)
+        self.sent += len(early)
+        client.send(data)
+        self.answer = client.answers[self.number]
+        client.until(lambda: self.answer.heads or self.answer.reset is not None)
+
+    @property
+    def status(self):
+        return self.answer.status
+
+    def room(self):
+        client = self.client
+        total = sum(getattr(client, "tunnel_bytes", {}).values())
+        return min(65535 + client.windows.get(self.number, 0) - self.sent, 65535 + client.windows.get(0, 0) - total)
+
+    def send(self, data, end=False):
+        counted = self.client.__dict__.setdefault("tunnel_bytes", {})
+        while data or end:
+            size = min(len(data), 16384, self.room())
+            if data and size <= 0:
+                assert self.client.step(), "the window opens"
+                continue
+            last = end and size == len(data)
+            self.client.send(frame(DATA, END_STREAM if last else 0, self.number, data[:size]))
+            self.sent += size
+            counted[self.number] = self.sent
+            data = data[size:]
+            if last or not data and not end:
+                return
+
+    def exactly(self, size):
+        self.client.until(lambda: len(self.answer.body) - self.seen >= size or self.answer.reset is not None
+                          or self.answer.ended)
+        part = self.answer.body[self.seen:self.seen + size]
+        assert len(part) == size, (len(part), size, self.answer.reset, self.answer.ended)
+        self.seen += size
+        return part
+
+    def over(self, timeout=10):
+        return self.client.until(lambda: self.answer.ended or self.answer.reset is not None, timeout)

@@ -1,10 +1,12 @@
 """Mixed load: every kind of traffic at once, each answer checked against what was asked for, while the configuration reloads,
-certificates rotate, the service restarts and clients vanish."""
+certificates rotate, the service restarts and clients vanish. One gate stands before a service that speaks HTTP/1.1, a second
+one before one that speaks h2c: gRPC, and WebSocket by extended CONNECT."""
 
 import base64
 import collections
 import hashlib
 import os
+import queue
 import random
 import signal
 import socket
@@ -45,11 +47,49 @@ def service(request, stream):
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
+# ---- the service that speaks h2c: gRPC echoes message by message, CONNECT echoes bytes ----
+
+def waiting(stream):
+    return stream.__dict__.setdefault("waiting", queue.Queue())
+
+
+def h2c_head(stream):
+    """Runs on a thread of the stream's own, to its end."""
+    if stream.get(":method") == "CONNECT":
+        stream.respond(200, headers=[("sec-websocket-protocol", "chat")], end=False)
+        trailers = None
+    else:
+        stream.respond(200, headers=[("content-type", "application/grpc"), ("x-canary", stream.get("x-canary") or "")], end=False)
+        trailers = [("grpc-status", "0"), ("x-canary-late", stream.get("x-canary") or "")]
+    while True:
+        data = waiting(stream).get(timeout=60)
+        if data is None:
+            break
+        stream.send(data)
+    if trailers is None:
+        stream.send(b"", end=True)
+    else:
+        stream.connection.call(lambda c: c.send_headers(stream.number, trailers, end_stream=True))
+
+
+def h2c_data(stream, data):
+    waiting(stream).put(data)
+
+
+def h2c_end(stream):
+    waiting(stream).put(None)
+
+
+def message(payload):
+    return b"\0" + len(payload).to_bytes(4, "big") + payload
+
+
 class Mixed:
-    def __init__(self, world, gate, upstream, pair=None, server_leaves=()):
+    def __init__(self, world, gate, upstream, pair=None, server_leaves=(), second=None):
         """`pair`: something with write(files) for tls.crt and tls.key; `server_leaves`: what it rotates through."""
         self.world, self.gate, self.upstream = world, gate, upstream
         self.pair, self.server_leaves = pair, server_leaves
+        self.second, self.h2c = second or (None, None)  # the gate before h2c, and its service
         self.tls, self.tls_h2 = world.tls(), h2.tls(world)
         self.token = world.token(payload={"exp": int(time.time()) + 7200})
         self.stop = threading.Event()
@@ -138,6 +178,88 @@ class Mixed:
                 assert connection._exactly(len(data)) == data
                 self.counts["messages"] += 1
 
+    # ---- HTTP/2 to both services ----
+
+    def tunnels(self, gate):
+        with h2.Client(gate.port, self.tls_h2) as client:
+            paths = [f"/ws/{i}" for i in range(random.randrange(1, 4))]
+            opened = [h2.Tunnel(client, h2.connect_fields(self.world, path, token=self.token)) for path in paths]
+            for tunnel in opened:
+                assert tunnel.status == 200 and tunnel.answer.reset is None, tunnel.answer
+            for _ in range(random.randrange(1, 10)):
+                sent = [(tunnel, (self.canary() + ";").encode() * random.choice((1, 10, 500))) for tunnel in opened]
+                for tunnel, data in sent:
+                    tunnel.send(data)
+                random.shuffle(sent)
+                for tunnel, data in sent:
+                    assert tunnel.exactly(len(data)) == data
+                    self.counts["messages"] += 1
+
+    def websocket_h2(self):
+        self.tunnels(self.gate)
+
+    def websocket_h2c(self):
+        self.tunnels(self.second)
+
+    def grpc_call(self, client, path, canary):
+        fields = h2.fields(self.world, "POST", path, token=self.token, extra=[
+            ("content-type", "application/grpc"), ("te", "trailers"), ("x-canary", canary)])
+        return client.head(fields, end=False)
+
+    def grpc_ends(self, answer, canary):
+        assert answer.ended and answer.reset is None, answer
+        assert dict(answer.trailers) == {"grpc-status": "0", "x-canary-late": canary}, (answer.trailers, canary)
+        assert answer.get("x-canary") == canary, (answer, canary)
+        self.counts["calls"] += 1
+
+    def grpc_unary(self):
+        with h2.Client(self.second.port, self.tls_h2) as client:
+            asked = []
+            for i in range(random.randrange(1, 6)):
+                canary, payload = self.canary(), os.urandom(random.choice((0, 10, 5000)))
+                number, data = self.grpc_call(client, f"/mixed.Echo/Unary{i}", canary)
+                client.send(data + h2.frame(h2.DATA, h2.END_STREAM, number, message(payload)))
+                asked.append((number, canary, payload))
+            random.shuffle(asked)
+            for number, canary, payload in asked:
+                answer = client.answer(number)
+                assert answer.body == message(payload), (answer, payload[:20])
+                self.grpc_ends(answer, canary)
+
+    def grpc_stream(self):
+        """Both ways at once: each message comes back before the next one is sent."""
+        with h2.Client(self.second.port, self.tls_h2) as client:
+            canary = self.canary()
+            number, data = self.grpc_call(client, "/mixed.Echo/Stream", canary)
+            client.send(data)
+            answer, seen = client.answers[number], b""
+            for _ in range(random.randrange(1, 10)):
+                part = message(self.canary().encode() * random.choice((1, 100)))
+                client.send(h2.frame(h2.DATA, 0, number, part))
+                seen += part
+                assert client.until(lambda: len(answer.body) >= len(seen) or answer.reset is not None), answer
+                assert answer.body == seen, answer
+                self.counts["messages"] += 1
+            client.send(h2.frame(h2.DATA, h2.END_STREAM, number))
+            client.answer(number)
+            self.grpc_ends(answer, canary)
+
+    def grpc_refused(self):
+        with h2.Client(self.second.port, self.tls_h2) as client:
+            answer = client.answer(client.request(h2.pseudo("POST", "/mixed.Echo/Refused") + [
+                ("content-type", "application/grpc"), ("te", "trailers"), ("x-canary", "forbidden")], body=message(b"")))
+            assert answer.status == 200 and answer.get("grpc-status") == "16" and not answer.body, answer
+            self.counts["refusals"] += 1
+
+    def grpc_vanish(self):
+        client = h2.Client(self.second.port, self.tls_h2)
+        number, data = self.grpc_call(client, "/mixed.Echo/Vanish", self.canary())
+        client.send(data + h2.frame(h2.DATA, 0, number, message(b"half")[:random.randrange(9)]))
+        if random.random() < 0.5:
+            client.send(h2.rst(number))
+        client.close()
+        self.counts["vanished"] += 1
+
     def vanish(self):
         connection = clients.Connection(self.gate.port, self.tls)
         data, _ = self.one("POST", "/vanish")
@@ -168,7 +290,9 @@ class Mixed:
                         self.failures.append(f"{kind.__name__}: {error!r}")
 
     def take(self):
-        self.forbidden += [seen for seen in self.upstream.take() if seen.get("x-canary") == "forbidden"]
+        for service in (self.upstream, self.h2c):
+            taken = service.take() if service else []
+            self.forbidden += [seen for seen in taken if seen.get("x-canary") == "forbidden"]
 
     def disturb(self):
         second = 0
@@ -176,6 +300,8 @@ class Mixed:
             second += 1
             self.take()
             self.gate.signal(signal.SIGHUP)
+            if self.second:
+                self.second.signal(signal.SIGHUP)
             if self.pair is not None and second % 3 == 1:
                 leaf = self.server_leaves[second % len(self.server_leaves)]
                 self.pair.write({"tls.crt": leaf.path.read_bytes(), "tls.key": leaf.key_path.read_bytes()})
@@ -183,10 +309,14 @@ class Mixed:
                 with self.lock:
                     self.restarts.append(time.monotonic())
                 self.upstream.restart()
+                if self.h2c:
+                    self.h2c.cut()
 
     def run(self, seconds, middle=None):
         kinds = [self.keep_alive, self.keep_alive, self.pipeline, self.http2, self.http2, self.refused, self.websocket,
-                 self.vanish]
+                 self.websocket_h2, self.vanish]
+        if self.second:
+            kinds += [self.websocket_h2c, self.grpc_unary, self.grpc_unary, self.grpc_stream, self.grpc_refused, self.grpc_vanish]
         threads = [threading.Thread(target=self.worker, args=(kinds,)) for _ in range(6)]
         threads.append(threading.Thread(target=self.disturb))
         for thread in threads:

@@ -169,7 +169,9 @@ class Upstream2:
         return taken
 
     def cut(self):
-        for connection in self.connections:
+        """Drops every connection there is; new ones are taken at once."""
+        dropped, self.connections = self.connections, []
+        for connection in dropped:
             try:
                 connection.socket.shutdown(socket.SHUT_RDWR)
             except OSError:
