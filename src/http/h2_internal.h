@@ -14,7 +14,7 @@ struct h2_scratch {
     uint8_t text[];
 };
 
-enum { H2_CLOSED_REMEMBERED = 64 };
+enum { H2_CLOSED_REMEMBERED = 64, H2_DEFLATE_TABLE_BYTES = 1024 };
 
 struct h2_session {
     nghttp2_session *session;
@@ -32,6 +32,11 @@ struct h2_session {
     int64_t budget;
     uint64_t refilled_ms;
     size_t memory;
+    /* http/h2_memory.c */
+    uint8_t *region;
+    uint32_t region_used, frame_start, frame_end;
+    bool region_open, restless;
+    uint64_t *packed; /* while it rests: then `session` must not be touched, but by h2_inner */
     uint32_t streams, streams_max; /* servers: open ones */
     int32_t last_stream;           /* servers: the highest that was opened */
     /* Streams that closed lately; negative: by our RST_STREAM, behind which frames may still come.
@@ -41,6 +46,18 @@ struct h2_session {
     struct h2_head block; /* of the head that is open */
     struct h2_scratch *scratch;
 };
+
+/* The functions that nghttp2 takes its memory by; behind h2_memory_made the region is whole. */
+nghttp2_mem h2_memory_begin(struct h2_session *session);
+void h2_memory_made(struct h2_session *session);
+void h2_memory_cleanup(struct h2_session *session);
+nghttp2_session *h2_wake(struct h2_session *session);
+
+/* The session, awake. */
+static inline nghttp2_session *h2_inner(struct h2_session *session)
+{
+    return session->packed == NULL ? session->session : h2_wake(session);
+}
 
 struct h2_stream *h2_stream_of(struct h2_session *session, int32_t id);
 /* What a callback returns: 0, or the end of the connection. */

@@ -90,7 +90,7 @@ void h2_session_respond(struct h2_session *session, struct h2_stream *stream, ui
     char digits[4];
     size_t total = fill_response(all, status, digits, fields, count);
     nghttp2_data_provider provider = {.source = {.ptr = stream}, .read_callback = read_body};
-    if (nghttp2_submit_response(session->session, stream->id, all, total,
+    if (nghttp2_submit_response(h2_inner(session), stream->id, all, total,
                                 has_body ? &provider : NULL) != 0) {
         h2_session_reset(session, stream, H2_INTERNAL_ERROR);
     }
@@ -102,7 +102,7 @@ void h2_session_informational(struct h2_session *session, struct h2_stream *stre
     nghttp2_nv all[H2_FIELDS_MAX + 1];
     char digits[4];
     size_t total = fill_response(all, status, digits, fields, count);
-    (void)nghttp2_submit_headers(session->session, NGHTTP2_FLAG_NONE, stream->id, NULL, all, total,
+    (void)nghttp2_submit_headers(h2_inner(session), NGHTTP2_FLAG_NONE, stream->id, NULL, all, total,
                                  NULL);
 }
 
@@ -112,7 +112,7 @@ enum status h2_session_request(struct h2_session *session, struct h2_stream *str
     nghttp2_nv all[H2_FIELDS_MAX];
     size_t total = fill_fields(all, fields, count < H2_FIELDS_MAX ? count : H2_FIELDS_MAX);
     nghttp2_data_provider provider = {.source = {.ptr = stream}, .read_callback = read_body};
-    int32_t id = nghttp2_submit_request(session->session, NULL, all, total,
+    int32_t id = nghttp2_submit_request(h2_inner(session), NULL, all, total,
                                         has_body ? &provider : NULL, stream);
     if (id < 0) {
         return STATUS_FULL;
@@ -126,37 +126,37 @@ void h2_session_send_trailers(struct h2_session *session, struct h2_stream *stre
 {
     nghttp2_nv all[H2_FIELDS_MAX];
     size_t total = fill_fields(all, fields, count < H2_FIELDS_MAX ? count : H2_FIELDS_MAX);
-    if (nghttp2_submit_trailer(session->session, stream->id, all, total) != 0) {
+    if (nghttp2_submit_trailer(h2_inner(session), stream->id, all, total) != 0) {
         h2_session_reset(session, stream, H2_INTERNAL_ERROR);
     }
 }
 
 void h2_session_resume(struct h2_session *session, struct h2_stream *stream)
 {
-    (void)nghttp2_session_resume_data(session->session, stream->id);
+    (void)nghttp2_session_resume_data(h2_inner(session), stream->id);
 }
 
 void h2_session_consume(struct h2_session *session, struct h2_stream *stream, size_t size)
 {
     stream->unconsumed -= (uint32_t)size;
-    (void)nghttp2_session_consume(session->session, stream->id, size);
+    (void)nghttp2_session_consume(h2_inner(session), stream->id, size);
 }
 
 void h2_session_ping(struct h2_session *session)
 {
-    (void)nghttp2_submit_ping(session->session, NGHTTP2_FLAG_NONE, NULL);
+    (void)nghttp2_submit_ping(h2_inner(session), NGHTTP2_FLAG_NONE, NULL);
 }
 
 void h2_session_notice(struct h2_session *session)
 {
-    (void)nghttp2_submit_shutdown_notice(session->session);
+    (void)nghttp2_submit_shutdown_notice(h2_inner(session));
 }
 
 void h2_session_goaway(struct h2_session *session, uint32_t code)
 {
     session->leaving = true;
-    int32_t last = session->client ? 0 : nghttp2_session_get_last_proc_stream_id(session->session);
-    (void)nghttp2_submit_goaway(session->session, NGHTTP2_FLAG_NONE, last, code, NULL, 0);
+    int32_t last = session->client ? 0 : nghttp2_session_get_last_proc_stream_id(h2_inner(session));
+    (void)nghttp2_submit_goaway(h2_inner(session), NGHTTP2_FLAG_NONE, last, code, NULL, 0);
 }
 
 uint32_t h2_session_peer_streams_max(const struct h2_session *session)

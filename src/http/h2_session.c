@@ -2,61 +2,6 @@
 
 #include <stdlib.h>
 
-/* ---- memory: counted, so that the bound can be kept and shown ---- */
-
-union block_size {
-    size_t bytes;
-    max_align_t align;
-};
-
-static void *take(size_t size, void *user)
-{
-    struct h2_session *session = user;
-    if (size > H2_SESSION_BYTES_MAX || session->memory > H2_SESSION_BYTES_MAX - size) {
-        return NULL;
-    }
-    union block_size *block = malloc(sizeof *block + size);
-    if (block == NULL) {
-        return NULL;
-    }
-    block->bytes = size;
-    session->memory += size;
-    return block + 1;
-}
-
-static void give(void *memory, void *user)
-{
-    struct h2_session *session = user;
-    if (memory != NULL) {
-        union block_size *block = (union block_size *)memory - 1;
-        session->memory -= block->bytes;
-        free(block);
-    }
-}
-
-static void *take_zeroed(size_t count, size_t size, void *user)
-{
-    if (size != 0 && count > SIZE_MAX / size) {
-        return NULL;
-    }
-    void *memory = take(count * size, user);
-    if (memory != NULL) {
-        memset(memory, 0, count * size);
-    }
-    return memory;
-}
-
-static void *resize(void *memory, size_t size, void *user)
-{
-    void *moved = take(size, user);
-    if (moved != NULL && memory != NULL) {
-        size_t before = ((union block_size *)memory - 1)->bytes;
-        memcpy(moved, memory, before < size ? before : size);
-        give(memory, user);
-    }
-    return moved;
-}
-
 /* ---- the budget ---- */
 
 static void refill(struct h2_session *session, uint64_t now_ms)
@@ -96,14 +41,14 @@ void h2_session_charge(struct h2_session *session, uint32_t cost)
 
 struct h2_stream *h2_stream_of(struct h2_session *session, int32_t id)
 {
-    return nghttp2_session_get_stream_user_data(session->session, id);
+    return nghttp2_session_get_stream_user_data(h2_inner(session), id);
 }
 
 void h2_session_reset(struct h2_session *session, struct h2_stream *stream, uint32_t code)
 {
     if (!stream->was_reset) {
         stream->was_reset = true;
-        (void)nghttp2_submit_rst_stream(session->session, NGHTTP2_FLAG_NONE, stream->id, code);
+        (void)nghttp2_submit_rst_stream(h2_inner(session), NGHTTP2_FLAG_NONE, stream->id, code);
     }
 }
 
@@ -116,17 +61,21 @@ static int make_inner(struct h2_session *session, nghttp2_session_callbacks *cal
      */
     nghttp2_option_set_no_http_messaging(option, 1);
     nghttp2_option_set_no_auto_window_update(option, 1);
+    /* What answers repeat fits; what changes with each only fills the table. */
+    nghttp2_option_set_max_deflate_dynamic_table_size(option, H2_DEFLATE_TABLE_BYTES);
     nghttp2_option_set_peer_max_concurrent_streams(option, UINT32_MAX); /* until it says */
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_max_outbound_ack(option, H2_BUDGET / H2_COST_CONTROL + 1);
     for (unsigned type = NGHTTP2_CONTINUATION + 1; type <= UINT8_MAX; type++) {
         nghttp2_option_set_user_recv_extension_type(option, (uint8_t)type);
     }
-    nghttp2_mem memory = {session, take, give, take_zeroed, resize};
-    return session->client
-               ? nghttp2_session_client_new3(&session->session, callbacks, session, option, &memory)
-               : nghttp2_session_server_new3(&session->session, callbacks, session, option,
-                                             &memory);
+    nghttp2_mem memory = h2_memory_begin(session);
+    int error = session->client ? nghttp2_session_client_new3(&session->session, callbacks, session,
+                                                              option, &memory)
+                                : nghttp2_session_server_new3(&session->session, callbacks, session,
+                                                              option, &memory);
+    h2_memory_made(session);
+    return error;
 }
 
 static int submit_settings(struct h2_session *session, const struct h2_options *options)
@@ -142,9 +91,9 @@ static int submit_settings(struct h2_session *session, const struct h2_options *
         entries[2] = (nghttp2_settings_entry){NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
         count--; /* what a server says */
     }
-    int error = nghttp2_submit_settings(session->session, NGHTTP2_FLAG_NONE, entries, count);
+    int error = nghttp2_submit_settings(h2_inner(session), NGHTTP2_FLAG_NONE, entries, count);
     if (error == 0) {
-        error = nghttp2_session_set_local_window_size(session->session, NGHTTP2_FLAG_NONE, 0,
+        error = nghttp2_session_set_local_window_size(h2_inner(session), NGHTTP2_FLAG_NONE, 0,
                                                       H2_CONNECTION_WINDOW);
     }
     return error;
@@ -187,7 +136,8 @@ enum status h2_session_new(const struct h2_handler *handler, void *owner,
 void h2_session_free(struct h2_session *session)
 {
     if (session != NULL) {
-        nghttp2_session_del(session->session);
+        nghttp2_session_del(h2_inner(session));
+        h2_memory_cleanup(session);
         free(session->scratch);
         free(session);
     }
@@ -212,7 +162,7 @@ static enum status fail(struct h2_session *session, int error)
     } else {
         session->failure = "the memory for this connection is used up";
     }
-    (void)nghttp2_session_terminate_session(session->session, code);
+    (void)nghttp2_session_terminate_session(h2_inner(session), code);
     return STATUS_FAILED;
 }
 
@@ -222,7 +172,7 @@ enum status h2_session_receive(struct h2_session *session, struct span bytes, ui
         return STATUS_FAILED;
     }
     refill(session, now_ms);
-    ssize_t taken = nghttp2_session_mem_recv(session->session, bytes.data, bytes.size);
+    ssize_t taken = nghttp2_session_mem_recv(h2_inner(session), bytes.data, bytes.size);
     if (taken < 0 || session->calm) {
         return fail(session, (int)taken);
     }
@@ -236,7 +186,7 @@ enum status h2_session_send(struct h2_session *session, struct span *bytes)
     if (session->calm && !session->failed) {
         (void)fail(session, 0);
     }
-    ssize_t size = nghttp2_session_mem_send(session->session, &data);
+    ssize_t size = nghttp2_session_mem_send(h2_inner(session), &data);
     if (size < 0) {
         return fail(session, (int)size);
     }
@@ -246,11 +196,17 @@ enum status h2_session_send(struct h2_session *session, struct span *bytes)
 
 bool h2_session_wants_send(const struct h2_session *session)
 {
+    if (session->packed != NULL) {
+        return false; /* or it would not rest */
+    }
     return nghttp2_session_want_write(session->session) != 0;
 }
 
 bool h2_session_finished(const struct h2_session *session)
 {
+    if (session->packed != NULL) {
+        return false;
+    }
     bool deaf = session->failed || nghttp2_session_want_read(session->session) == 0;
     return deaf && nghttp2_session_want_write(session->session) == 0;
 }

@@ -122,6 +122,12 @@ bool h2_session_out_of_budget(const struct h2_session *session);
 bool h2_session_head_open(const struct h2_session *session);
 size_t h2_session_memory(const struct h2_session *session);
 
+/* Gives back what an idle session needs no more, if nothing waits to be sent; whatever is asked of
+ * it next finds it as it was. For servers without open streams. Not from a callback. */
+void h2_session_rest(struct h2_session *session);
+/* What of the memory that is given back a resting session has kept; 0: it does not rest. */
+size_t h2_session_resting_bytes(const struct h2_session *session);
+
 /* ---- servers ---- */
 
 /* Field names are lower-cased. `has_body`: `read` is asked for it. */

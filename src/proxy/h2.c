@@ -494,6 +494,9 @@ static void settle(struct downstream *downstream)
     } else if (h2->requests == NULL) {
         kind = DOWNSTREAM_TIMER_IDLE;
         delay_ms = proxy->draining ? PROXY_DRAIN_GRACE_MS : proxy->settings->timeouts.idle_ms;
+        if (!io_timer_is_set(&h2->rest_timer) && h2_session_resting_bytes(h2->session) == 0) {
+            io_timer_set(proxy->io, &h2->rest_timer, PROXY_REST_MS);
+        }
     }
     if (kind != downstream->timer_kind) { /* frames that open no stream do not prolong idleness */
         downstream_set_timer(downstream, kind, delay_ms);
@@ -507,6 +510,15 @@ static void drain_timer_fired(struct io_timer *timer)
     h2_goaway(h2->owner);
 }
 
+/* One that is busy has met this once a second at most. */
+static void rest_timer_fired(struct io_timer *timer)
+{
+    struct h2 *h2 = CONTAINER_OF(timer, struct h2, rest_timer);
+    if (h2->requests == NULL && !h2->flush_wanted) {
+        h2_session_rest(h2->session);
+    }
+}
+
 bool h2_open(struct downstream *downstream)
 {
     struct proxy *proxy = downstream->proxy;
@@ -516,6 +528,7 @@ bool h2_open(struct downstream *downstream)
     }
     *h2 = (struct h2){.owner = downstream};
     h2->drain_timer.fired = drain_timer_fired;
+    h2->rest_timer.fired = rest_timer_fired;
     struct h2_options options = {.limits = &downstream->h2_limits,
                                  .streams_max = proxy->settings->streams_max};
     downstream->h2_limits = proxy->settings->limits;
@@ -619,6 +632,7 @@ void h2_end(struct downstream *downstream, const char *reason)
     forget_flush(downstream);
     h2->ended = true;
     io_timer_cancel(downstream->proxy->io, &h2->drain_timer);
+    io_timer_cancel(downstream->proxy->io, &h2->rest_timer);
     while (h2->requests != NULL) {
         give_up(h2->requests, reason);
         free_request(h2->requests);

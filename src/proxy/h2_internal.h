@@ -37,7 +37,7 @@ struct h2 {
     uint32_t begun;      /* of all requests */
     size_t answer_bytes; /* of all streams */
     struct downstream *flush_next;
-    struct io_timer drain_timer;
+    struct io_timer drain_timer, rest_timer;
     bool flush_wanted;
     bool busy;    /* within the session */
     bool ended;   /* freed as soon as it is not busy */

@@ -40,6 +40,9 @@
 #define PROXY_LINGER_BYTES_MAX 1048576
 #define PROXY_LINGER_MS        2000
 
+/* A connection of HTTP/2 that is idle for so long gives back what it needs no more. */
+#define PROXY_REST_MS 1000
+
 /* While draining an idle connection may still bring a request that was on its way. */
 #define PROXY_DRAIN_GRACE_MS 1000
 

@@ -39,6 +39,18 @@ def test_without_credentials(client):
     assert answer.get("www-authenticate") == 'DPoP algs="ES256 EdDSA Ed25519"'
 
 
+def test_a_connection_that_rested_goes_on_where_it_was(world, gate, client):
+    """After a second without a request an idle connection gives memory back (h2_session_rest): tables and windows are as before."""
+    token = world.token()
+    for i in range(3):
+        fields = h2.fields(world, "POST", f"/{i}", token=token)  # the token comes from HPACK's table the second time
+        assert client.answer(client.request(fields, body=b"r" * 30000)).body == b"hello /%d" % i
+        time.sleep(1.3)
+        if i == 1:
+            assert client.alive()
+            time.sleep(1.2)
+
+
 def test_both_protocols_on_one_port(world, gate):
     for offered, chosen in ((("h2", "http/1.1"), "h2"), (("http/1.1", "h2"), "h2"), (("http/1.1",), "http/1.1"),
                             (None, None)):

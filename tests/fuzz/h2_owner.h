@@ -28,6 +28,8 @@ struct owner {
     struct owner_stream *streams;
     unsigned count;
     uint8_t mood;
+    bool rests;    /* h2_session_rest after each piece */
+    uint64_t sent; /* a digest */
 };
 
 static inline void owner_check(bool holds)
@@ -182,6 +184,9 @@ static inline void owner_drain(struct owner *owner)
         } else if (bytes.size == 0) {
             break;
         }
+        for (size_t i = 0; i < bytes.size; i++) {
+            owner->sent = (owner->sent ^ bytes.data[i]) * UINT64_C(0x100000001b3);
+        }
     }
     owner_check(h2_session_memory(owner->session) <= H2_SESSION_BYTES_MAX);
 }
@@ -201,6 +206,9 @@ static inline void owner_feed(struct owner *owner, const uint8_t *data, size_t s
         if (status != STATUS_OK) {
             owner_check(h2_session_failure(owner->session) != NULL);
             break;
+        }
+        if (owner->rests) {
+            h2_session_rest(owner->session);
         }
         at += next;
         now_ms++;

@@ -62,7 +62,10 @@ def h2c_head(stream):
         stream.respond(200, headers=[("content-type", "application/grpc"), ("x-canary", stream.get("x-canary") or "")], end=False)
         trailers = [("grpc-status", "0"), ("x-canary-late", stream.get("x-canary") or "")]
     while True:
-        data = waiting(stream).get(timeout=60)
+        try:
+            data = waiting(stream).get(timeout=20)
+        except queue.Empty:
+            return  # the client has vanished
         if data is None:
             break
         stream.send(data)

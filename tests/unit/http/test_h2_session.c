@@ -570,3 +570,74 @@ Test(h2_session, nothing_is_known_of_a_peer_before_its_settings)
     cr_assert_not(h2_session_peer_takes_connect(client.session));
     drop(&client);
 }
+
+Test(h2_session, one_that_rests_goes_on_where_it_was)
+{
+    static char token[900];
+    memset(token, 't', sizeof token);
+    struct h2_field field = {SPAN_LITERAL("authorization"), span_make(token, sizeof token)};
+    both();
+    server.answers = true;
+    for (int i = 0; i < 4; i++) {
+        struct stream *one = ask("/again", 0, &field, 1); /* from the table, but for the first */
+        settle();
+        cr_assert_eq(one->status, 200);
+        cr_assert(one->ended && one->closed);
+        cr_assert_eq(h2_session_resting_bytes(server.session), 0);
+        h2_session_rest(server.session);
+        size_t kept = h2_session_resting_bytes(server.session);
+        cr_assert(kept > 0 && kept < 4096, "%zu", kept);
+        h2_session_rest(server.session);
+        cr_assert_eq(h2_session_resting_bytes(server.session), kept, "once is enough");
+        cr_assert_not(h2_session_wants_send(server.session));
+        cr_assert_not(h2_session_finished(server.session));
+    }
+    h2_session_ping(client.session);
+    settle();
+    cr_assert_eq(client.pongs, 1);
+    h2_session_rest(server.session);
+    h2_session_goaway(server.session, H2_NO_ERROR);
+    settle();
+    cr_assert(h2_session_peer_is_leaving(client.session));
+    finish();
+}
+
+Test(h2_session, one_with_something_to_send_does_not_rest)
+{
+    both();
+    h2_session_notice(server.session);
+    h2_session_rest(server.session);
+    cr_assert_eq(h2_session_resting_bytes(server.session), 0);
+    settle();
+    h2_session_rest(server.session);
+    cr_assert_gt(h2_session_resting_bytes(server.session), 0);
+    finish(); /* from rest */
+}
+
+/* Streams that are open, windows, and half a frame are there again. */
+Test(h2_session, nothing_is_lost_by_resting_in_the_middle)
+{
+    both();
+    server.hold = true;
+    struct stream *one = ask("/b", 3000, NULL, 0);
+    struct span bytes;
+    for (;;) {
+        cr_assert_eq(h2_session_send(client.session, &bytes), STATUS_OK);
+        if (bytes.size == 0) {
+            break;
+        }
+        for (size_t i = 0; i < bytes.size; i++) {
+            cr_assert_eq(h2_session_receive(server.session, span_make(bytes.data + i, 1), 0),
+                         STATUS_OK);
+            h2_session_rest(server.session);
+        }
+    }
+    struct stream *seen = &server.streams[0];
+    cr_assert(seen->ended && !seen->broken);
+    cr_assert_eq(seen->body_size, 3000);
+    seen->to_send = 2000;
+    h2_session_respond(server.session, &seen->stream, 200, NULL, 0, true);
+    settle();
+    cr_assert_eq(one->body_size, 2000);
+    finish();
+}
