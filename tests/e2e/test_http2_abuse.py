@@ -269,7 +269,8 @@ def test_a_bomb_below_the_excess_is_431(world, gate):
 @pytest.mark.parametrize("name,data", [
     ("an integer that overflows", b"\x00\x7f" + b"\xff" * 10 + b"\x7f"),
     ("an index that overflows", b"\xff" + b"\xff" * 10 + b"\x7f"),
-    ("an index out of range", b"\xfe"), ("index zero", b"\x80"),
+    ("an index out of range", b"\xfe"), ("a name's index out of range", b"\x7e\x01a"),
+    ("padding of Huffman that is zeros", b"\x00\x81\x18\x01a"), ("index zero", b"\x80"),
     ("a table size over the limit", b"\x3f\xe1\xff\x03"), ("a size update behind a field", b"\x82\x3f\xe1\x1f"),
     ("a string that is longer than the block", b"\x00\x05abc"), ("padding of Huffman that is too long", b"\x00\x82\xff\xff\x01a"),
     ("EOS in Huffman", b"\x00\x84\xff\xff\xff\xff\x01a")])

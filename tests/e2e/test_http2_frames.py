@@ -42,6 +42,7 @@ CONNECTION_ERRORS = {
     "5.1 idle: WINDOW_UPDATE": (h2.window_update(1, 10), [h2.PROTOCOL_ERROR]),
     "5.1 idle: CONTINUATION": (h2.frame(h2.CONTINUATION, 4, 1, GET), [h2.PROTOCOL_ERROR]),
     "5.1 half-closed: CONTINUATION": (get() + h2.frame(h2.CONTINUATION, 4, 1, GET), [h2.PROTOCOL_ERROR, h2.STREAM_CLOSED]),
+    "5.1 closed by RST_STREAM: CONTINUATION": (post() + h2.rst(1) + h2.frame(h2.CONTINUATION, 4, 1, GET), [h2.PROTOCOL_ERROR, h2.STREAM_CLOSED]),
     "5.1.1 a stream with an even number": (get(2), [h2.PROTOCOL_ERROR]),
     "5.1.1 a number below the last": (post(5) + get(3), [h2.PROTOCOL_ERROR, h2.STREAM_CLOSED]),
     "5.5 an unknown frame within a field block": (h2.frame(h2.HEADERS, 1, 1, GET) + h2.frame(0xbe, 0, 1, b"x"), [h2.PROTOCOL_ERROR]),
@@ -51,6 +52,7 @@ CONNECTION_ERRORS = {
     "6.2 HEADERS with more padding than frame": (h2.frame(h2.HEADERS, WHOLE | 8, 1, b"\xff" + GET), [h2.PROTOCOL_ERROR]),
     "6.2 HEADERS too short for its priority": (h2.frame(h2.HEADERS, WHOLE | 32, 1, b"\0\0"), [h2.FRAME_SIZE_ERROR, h2.PROTOCOL_ERROR]),
     "6.3 PRIORITY on stream 0": (h2.frame(h2.PRIORITY, 0, 0, b"\0\0\0\0\1"), [h2.PROTOCOL_ERROR]),
+    "6.3 PRIORITY of a wrong length": (post() + h2.frame(h2.PRIORITY, 0, 1, b"\0\0\0\0"), [h2.FRAME_SIZE_ERROR]),
     "6.4 RST_STREAM on stream 0": (h2.rst(0), [h2.PROTOCOL_ERROR]),
     "6.4 RST_STREAM of a wrong length": (post() + h2.frame(h2.RST_STREAM, 0, 1, b"\0\0\0"), [h2.FRAME_SIZE_ERROR]),
     "6.5 SETTINGS acknowledged with a payload": (h2.frame(h2.SETTINGS, 1, 0, b"\0\0\0\0\0\0"), [h2.FRAME_SIZE_ERROR]),
@@ -70,6 +72,8 @@ CONNECTION_ERRORS = {
     "6.9.1 the connection's window overflows": (h2.window_update(0, 0x7fffffff), [h2.FLOW_CONTROL_ERROR]),
     "6.10 CONTINUATION on stream 0": (h2.frame(h2.HEADERS, 1, 1, GET) + h2.frame(h2.CONTINUATION, 4, 0, b""), [h2.PROTOCOL_ERROR]),
     "6.10 CONTINUATION behind END_HEADERS": (post() + h2.frame(h2.CONTINUATION, 4, 1, b""), [h2.PROTOCOL_ERROR]),
+    "6.10 CONTINUATION behind CONTINUATION with END_HEADERS": (h2.frame(h2.HEADERS, 0, 1, POST[:5]) + h2.frame(h2.CONTINUATION, 4, 1, POST[5:])
+                                                              + h2.frame(h2.CONTINUATION, 4, 1, b""), [h2.PROTOCOL_ERROR]),
     "6.10 CONTINUATION behind DATA": (post() + h2.frame(h2.DATA, 0, 1, b"x") + h2.frame(h2.CONTINUATION, 4, 1, b""), [h2.PROTOCOL_ERROR]),
     "6.10 DATA within a field block": (h2.frame(h2.HEADERS, 0, 1, POST) + h2.frame(h2.DATA, 1, 1, b"x"), [h2.PROTOCOL_ERROR]),
 }
@@ -94,6 +98,15 @@ HARMLESS = {
     "5.1 closed: RST_STREAM": post(1) + h2.rst(1) + h2.rst(1),
     "5.1 closed: WINDOW_UPDATE": post(1) + h2.rst(1) + h2.window_update(1, 10),
     "5.1 closed: PRIORITY": post(1) + h2.rst(1) + h2.frame(h2.PRIORITY, 0, 1, b"\0\0\0\0\1"),
+    "5.1 closed by RST_STREAM: DATA": post(1) + h2.rst(1) + h2.frame(h2.DATA, 1, 1, b"x"),
+    "5.1 half-closed: WINDOW_UPDATE": get(1) + h2.window_update(1, 10),
+    "5.1 half-closed: PRIORITY": get(1) + h2.frame(h2.PRIORITY, 0, 1, b"\0\0\0\0\1"),
+    "5.1 half-closed: RST_STREAM": get(1) + h2.rst(1),
+    "5.3 PRIORITY of weight 1": h2.frame(h2.PRIORITY, 0, 1, b"\0\0\0\0\0"),
+    "5.3 PRIORITY of weight 256": h2.frame(h2.PRIORITY, 0, 1, b"\0\0\0\0\xff"),
+    "5.3 PRIORITY with a dependency": h2.frame(h2.PRIORITY, 0, 1, b"\0\0\0\3\xff"),
+    "5.3 PRIORITY that is exclusive": h2.frame(h2.PRIORITY, 0, 1, b"\x80\0\0\3\xff"),
+    "5.3 PRIORITY of an idle stream, then HEADERS of a lower one": h2.frame(h2.PRIORITY, 0, 99, b"\0\0\0\0\1") + get(1),
     "5.3.1 priority in HEADERS": h2.frame(h2.HEADERS, WHOLE | 32, 1, b"\0\0\0\0\x10" + GET),
     "5.5 an unknown frame on a stream": post(1) + h2.frame(0xbe, 0, 1, b"x") + h2.rst(1),
     "6.1 DATA with padding": post(1) + h2.frame(h2.DATA, 9, 1, b"\x03abc\0\0\0"),
@@ -105,6 +118,7 @@ HARMLESS = {
     "6.5.2 the same setting twice": h2.settings([(h2.INITIAL_WINDOW_SIZE, 1), (h2.INITIAL_WINDOW_SIZE, 65535)]),
     "6.7 PING that acknowledges nothing": h2.frame(h2.PING, h2.ACK, 0, b"invalid!"),
     "7 RST_STREAM with an unknown code": post(1) + h2.rst(1, 0xff),
+    "6.10 a head in three frames": h2.frame(h2.HEADERS, 1, 1, GET[:5]) + h2.frame(h2.CONTINUATION, 0, 1, GET[5:9]) + h2.frame(h2.CONTINUATION, 4, 1, GET[9:]),
     "6.9.1 windows at their largest": h2.window_update(0, 0x7fffffff - 65535),
 }
 
@@ -133,6 +147,21 @@ def test_stream_error(world, gate, name):
         client.send(data)
         client.until(lambda: answer.reset is not None and answer.reset in codes or client.goaway or client.ended, 5)
         assert (client.goaway[1] if client.goaway else answer.reset) in codes, (answer, client.goaway)
+
+
+@pytest.mark.parametrize("name,frame", [
+    ("DATA", h2.frame(h2.DATA, 1, 1, b"x")), ("HEADERS", get()), ("CONTINUATION", h2.frame(h2.CONTINUATION, 4, 1, GET))])
+def test_5_1_closed_is_closed(world, gate, name, frame):
+    """Both have ended, and the stream is no more. DATA may have crossed a RST_STREAM: it is passed over, and reaches nobody."""
+    with begun(world, gate) as client:
+        number = client.request(h2.fields(world))
+        assert number == 1 and client.answer(number).status == 200
+        assert client.alive()
+        client.send(frame)
+        if name == "DATA":
+            assert client.alive() and len(client.answers[1].heads) == 1
+        else:
+            assert client.dies() in (h2.STREAM_CLOSED, h2.PROTOCOL_ERROR)
 
 
 @pytest.mark.parametrize("name", HARMLESS)
@@ -189,8 +218,63 @@ def test_6_9_2_the_initial_window_moves_open_streams(world, gate):
         assert client.answer(number).body == b"hello /"
 
 
+def test_7_goaway_with_an_unknown_code(world, gate):
+    with begun(world, gate) as client:
+        number, data = client.head(h2.fields(world))
+        client.send(data + h2.frame(h2.GOAWAY, 0, 0, struct.pack(">II", 0, 0xff)))
+        assert client.answer(number).status == 200
+        assert client.dies() in (h2.NO_ERROR, None), "what was in progress is done, and nothing more will come"
+
+
 def test_6_8_requests_go_on_after_the_clients_goaway(world, gate):
     with begun(world, gate) as client:
         number, data = client.head(h2.fields(world))
         client.send(data + h2.frame(h2.GOAWAY, 0, 0, struct.pack(">II", 0, 0)))
         assert client.answer(number).status == 200
+
+
+# RFC 7541 section 6: each representation of a field, name and value plain and in Huffman's code ("a" is five bits, 00011).
+PLAIN, HUFFMAN = b"\x01a", b"\x81\x1f"
+REPRESENTATIONS = {
+    "6.1 indexed": b"\x90",  # accept-encoding: gzip, deflate
+    "6.2.1 incremental indexing, indexed name": b"\x50" + PLAIN,
+    "6.2.1 incremental indexing, indexed name, Huffman": b"\x50" + HUFFMAN,
+    "6.2.1 incremental indexing, new name": b"\x40" + PLAIN + PLAIN,
+    "6.2.1 incremental indexing, new name, Huffman": b"\x40" + HUFFMAN + HUFFMAN,
+    "6.2.2 without indexing, indexed name": b"\x0f\x01" + PLAIN,
+    "6.2.2 without indexing, indexed name, Huffman": b"\x0f\x01" + HUFFMAN,
+    "6.2.2 without indexing, new name": b"\x00" + PLAIN + PLAIN,
+    "6.2.2 without indexing, new name, Huffman": b"\x00" + HUFFMAN + HUFFMAN,
+    "6.2.3 never indexed, indexed name": b"\x1f\x01" + PLAIN,
+    "6.2.3 never indexed, indexed name, Huffman": b"\x1f\x01" + HUFFMAN,
+    "6.2.3 never indexed, new name": b"\x10" + PLAIN + PLAIN,
+    "6.2.3 never indexed, new name, Huffman": b"\x10" + HUFFMAN + HUFFMAN,
+}
+
+
+@pytest.mark.parametrize("name", REPRESENTATIONS)
+def test_a_field_in_every_representation(world, gate, upstream, name):
+    field = REPRESENTATIONS[name]
+    with begun(world, gate) as client:
+        for _ in range(2):
+            number = client.open()
+            client.send(h2.frame(h2.HEADERS, WHOLE, number, h2.block(h2.fields(world)) + field))
+            assert client.answer(number).status == 200
+        if b"\x40" == field[:1]:
+            number = client.open()  # and from the table, where it stands first
+            client.send(h2.frame(h2.HEADERS, WHOLE, number, h2.block(h2.fields(world)) + b"\xbe"))
+            assert client.answer(number).status == 200
+    for seen in upstream.take():
+        if name == "6.1 indexed":
+            assert seen.get("accept-encoding") == "gzip, deflate"
+        else:
+            assert seen.get("a" if "new name" in name else "accept-encoding") == "a"
+
+
+@pytest.mark.parametrize("updates", [b"\x3f\xe1\x1f", b"\x20", b"\x20\x3f\xe1\x1f"])
+def test_6_3_size_updates_at_the_beginning(world, gate, updates):
+    with begun(world, gate) as client:
+        for _ in range(2):
+            number = client.open()
+            client.send(h2.frame(h2.HEADERS, WHOLE, number, updates + h2.block(h2.fields(world))))
+            assert client.answer(number).status == 200

@@ -18,3 +18,14 @@ def test_every_test_named_in_the_map_exists():
     for table in set(re.findall(r"\(((?:`[A-Z]+`(?:, )?)+)\)", text)):
         for word in re.findall(r"`([A-Z]+)`", table):
             assert any(re.search(rf"^{word} = ", path.read_text(), re.M) for path in (TESTS / "e2e").glob("test_*.py")), word
+
+
+def test_every_case_of_h2spec_has_a_counterpart():
+    rows = [line for line in (TESTS / "h2spec.md").read_text().splitlines() if re.match(r"\| (?:generic|hpack|http2) ", line)]
+    assert len(rows) >= 146
+    for row in rows:
+        match = re.search(r"`e2e/([\w.]+)::(\w+)`(?: “(.*)”)? \|$", row)
+        assert match, row
+        source = (TESTS / "e2e" / match[1]).read_text()
+        assert f"def {match[2]}(" in source, row
+        assert match[3] is None or f'"{match[3]}"' in source, row

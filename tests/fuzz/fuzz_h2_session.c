@@ -47,8 +47,7 @@ static void check_translation(struct http_head *head)
     struct span method = head->extended_connect ? SPAN_LITERAL("GET") : head->method;
     owner_check(again.upgrade_websocket == head->extended_connect &&
                 again.te_trailers == (head->te_trailers && !head->extended_connect));
-    owner_check(span_equal(again.method, method) &&
-                span_equal(again.uri.path, head->uri.path) &&
+    owner_check(span_equal(again.method, method) && span_equal(again.uri.path, head->uri.path) &&
                 span_equal(again.uri.authority, head->uri.authority));
     owner_check(again.body == head->body && again.content_length == head->content_length);
     owner_check(again.authorization_count == 0 && again.dpop_count == 0);
