@@ -215,13 +215,15 @@ void gate_send(struct gate *gate, const char *scheme, const char *token, const c
                struct auth_check *check)
 {
     /* Exactly as large as the texts, so that a sanitizer sees a byte read beyond them. */
-    size_t size = strlen(scheme) + 1 + strlen(token);
+    size_t size = scheme != NULL ? strlen(scheme) + 1 + strlen(token) : 0;
     char *authorization = malloc(size + 1);
     must(authorization != NULL, "memory");
-    snprintf(authorization, size + 1, "%s %s", scheme, token);
     struct auth_request request = gate->request;
-    request.authorization = span_make(authorization, size);
-    request.authorization_count = 1;
+    if (scheme != NULL) {
+        snprintf(authorization, size + 1, "%s %s", scheme, token);
+        request.authorization = span_make(authorization, size);
+        request.authorization_count = 1;
+    }
     request.dpop = span_from_string(proof);
     request.dpop_count = proof != NULL ? 1 : 0;
     *check = (struct auth_check){.user = gate};

@@ -56,8 +56,8 @@ struct token_spec {
 };
 char *gate_token(struct gate *gate, const struct token_spec *spec);
 
-/* Submits request with "DPoP TOKEN" (or `scheme`), `proof` (NULL: none), runs the queue. The check
- * is decided; release it. */
+/* Submits request with "DPoP TOKEN" (or `scheme`; NULL: no Authorization), `proof` (NULL: none),
+ * runs the queue. The check is decided; release it. */
 void gate_send(struct gate *gate, const char *scheme, const char *token, const char *proof,
                struct auth_check *check);
 /* The same, released; returns the denial (AUTH_DENIAL_NONE only if allowed). */

@@ -191,6 +191,24 @@ Test(auth_allocations, without_randomness_nothing_is_made)
     gate_close(&gate);
 }
 
+/* A key that cannot be replaced goes on: what it mints is as good as before. */
+Test(auth_allocations, without_randomness_the_old_nonce_key_stays)
+{
+    int64_t now_s = GATE_NOW_S;
+    struct nonce_issuer *issuer = nonce_issuer_new(NULL, NONCE_INSTANCE);
+    char text[NONCE_TEXT_BYTES];
+    int64_t age_s;
+    cr_assert_eq(nonce_mint(issuer, now_s, text, sizeof text), NONCE_TEXT_BYTES);
+    random_calls_left = 0;
+    now_s += 10 * 86400;
+    cr_assert_eq(nonce_mint(issuer, now_s, text, sizeof text), NONCE_TEXT_BYTES);
+    random_calls_left = -1;
+    cr_expect_eq(nonce_check(issuer, span_make(text, sizeof text), now_s, NONCE_ORDINARY, &age_s),
+                 STATUS_OK);
+    cr_expect_eq(age_s, 0);
+    nonce_issuer_free(issuer);
+}
+
 /* Without memory for larger texts the old limit stands, whatever the settings say. */
 Test(auth_allocations, larger_limits_without_memory_change_nothing)
 {

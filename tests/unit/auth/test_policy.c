@@ -127,6 +127,8 @@ Test(policy, a_path_that_services_read_differently_has_a_rule_only_if_all_give_i
         {"/healthz//", NULL, true},
         {"/healthz/;x", NULL, true},
         {"/healthzz;x", NULL, true},
+        {"/heal;thz", NULL, true},
+        {"/;", NULL, true},
         {"/x//healthz", NULL, true},
         {"/x;/healthz", NULL, true},
         {"/%2541dmin/x", NULL, true},

@@ -578,6 +578,85 @@ Test(worker, a_replay_cache_that_cannot_remember_denies)
     gate_close(&gate);
 }
 
+/* A path that the service may read as another one, under rules that then differ: with credentials
+ * it is refused before they are looked at, without it is asked for them, open or not. */
+Test(worker, a_path_with_two_readings_passes_only_if_the_rules_agree)
+{
+    struct gate gate;
+    gate_open(&gate, SIGNATURE_ES256);
+    const struct auth_policy_rule rules[] = {{.path = SPAN_LITERAL("/admin/"), .deny = true},
+                                             {.path = SPAN_LITERAL("/open/"), .open = true}};
+    gate.settings.policy = rules;
+    gate.settings.policy_count = 2;
+    gate_reconfigure(&gate);
+    static const struct {
+        const char *path;
+        enum auth_denial without, with, with_bearer;
+    } cases[] = {
+        {"//admin/x", AUTH_DENIAL_NO_CREDENTIALS, AUTH_DENIAL_POLICY, AUTH_DENIAL_POLICY},
+        {"//open/x", AUTH_DENIAL_NO_CREDENTIALS, AUTH_DENIAL_POLICY, AUTH_DENIAL_POLICY},
+        {"/open;a/x", AUTH_DENIAL_NO_CREDENTIALS, AUTH_DENIAL_POLICY, AUTH_DENIAL_POLICY},
+        {"/admin//x", AUTH_DENIAL_POLICY, AUTH_DENIAL_POLICY, AUTH_DENIAL_POLICY},
+        {"/open//x", AUTH_DENIAL_NONE, AUTH_DENIAL_PROOF_HTU, AUTH_DENIAL_TOKEN_BOUND_AS_BEARER},
+        {"/orders//7;a", AUTH_DENIAL_NO_CREDENTIALS, AUTH_DENIAL_PROOF_HTU,
+         AUTH_DENIAL_TOKEN_BOUND_AS_BEARER},
+    };
+    gate.settings.accept_mtls = true;
+    gate_reconfigure(&gate);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        gate.request.path = span_from_string(cases[i].path);
+        char *proof = gate_proof(&gate, &(struct proof_spec){0});
+        cr_expect_eq(gate_try(&gate, NULL, NULL, NULL), cases[i].without, "%s", cases[i].path);
+        cr_expect_eq(gate_try(&gate, "DPoP", gate.token, proof), cases[i].with, "%s",
+                     cases[i].path);
+        cr_expect_eq(gate_try(&gate, "Bearer", gate.token, NULL), cases[i].with_bearer, "%s",
+                     cases[i].path);
+        cr_expect_neq(gate_try(&gate, NULL, NULL, proof), AUTH_DENIAL_NONE, "%s: a proof alone",
+                      cases[i].path);
+        free(proof);
+    }
+    gate_close(&gate);
+}
+
+/* A nearly full cache: who fills it is told to wait, and others still pass. */
+Test(worker, a_client_over_its_share_of_a_nearly_full_cache_waits)
+{
+    struct gate gate;
+    gate_open(&gate, SIGNATURE_ES256);
+    struct span issuer = SPAN_LITERAL(GATE_ISSUER), greedy = SPAN_LITERAL("client-a");
+    uint64_t client = replay_client_hash(gate.shared.replay, &issuer, &greedy);
+    uint64_t now_boot_s = gate.now.boot_ns / 1000000000u;
+    unsigned filled = 0;
+    while (replay_admit(gate.shared.replay, client, now_boot_s) == STATUS_OK) {
+        struct replay_key key = {UINT64_C(0x9e3779b97f4a7c15) * ++filled,
+                                 UINT64_C(0xbf58476d1ce4e5b9) * filled};
+        cr_assert_eq(replay_insert(gate.shared.replay, key, now_boot_s, now_boot_s + 60), STATUS_OK,
+                     "%u", filled);
+        replay_account(gate.shared.replay, client, now_boot_s);
+    }
+    cr_assert_geq(filled, 4096 * 3 / 4);
+    struct auth_check check;
+    char *token = gate_token(&gate, &(struct token_spec){.client_id = "\"client-a\""});
+    char *proof = gate_proof(&gate, &(struct proof_spec){.token = token});
+    gate_send(&gate, "DPoP", token, proof, &check);
+    cr_expect_eq(check.denial, AUTH_DENIAL_REPLAY_SHARE);
+    cr_expect_eq(check.http_status, 429);
+    auth_release(gate.worker, &check);
+    char *other = gate_token(&gate, &(struct token_spec){.client_id = "\"client-b\""});
+    char *others = gate_proof(&gate, &(struct proof_spec){.token = other});
+    cr_expect_eq(gate_try(&gate, "DPoP", other, others), AUTH_DENIAL_NONE);
+    /* It was not remembered, so it passes when there is room again. */
+    gate_advance(&gate, 62);
+    free(proof);
+    proof = gate_proof(&gate, &(struct proof_spec){.token = token});
+    cr_expect_eq(gate_try(&gate, "DPoP", token, proof), AUTH_DENIAL_NONE);
+    free(token);
+    free(proof);
+    free(other);
+    free(others);
+    gate_close(&gate);
+}
+
 /* A turn that took so long that the proof left its window: refused, not inserted with an expiry in
  * the past. */
 Test(worker, a_proof_that_grew_old_in_the_queue_is_refused)

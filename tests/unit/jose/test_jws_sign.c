@@ -75,6 +75,29 @@ Test(jwk_write, is_read_back_by_jwk_read)
     json_parser_free(parser);
 }
 
+/* RFC 7518 section 6.3.1.2: the exponent is its "big-endian representation", in as few octets as it
+ * takes. */
+Test(jwk_write, exponents_have_no_leading_zeros)
+{
+    static const struct {
+        uint32_t exponent;
+        const char *text;
+    } cases[] = {{3, "Aw"}, {257, "AQE"}, {65537, "AQAB"}, {0x81000001, "gQAAAQ"}};
+    struct json_parser *parser = json_parser_new(8192);
+    struct json_document document;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct public_key key = {
+            .type = KEY_RSA, .exponent = cases[i].exponent, .modulus_size = 256};
+        memset(key.modulus, 0xff, 256);
+        char text[4096];
+        struct span json = write_jwk(&key, SIGNATURE_RS256, "k", text, sizeof text);
+        cr_assert(json_parse(parser, json, &document) == STATUS_OK);
+        const struct json_value *e = json_member(&document, 0, "e");
+        cr_assert(e != NULL && span_equal_string(e->text, cases[i].text), "%s", cases[i].text);
+    }
+    json_parser_free(parser);
+}
+
 Test(jwk_write, makes_a_set_that_finds_its_key)
 {
     struct signing_key *key = signing_key_generate(SIGNATURE_EDDSA);

@@ -308,6 +308,35 @@ Test(file, a_short_long_or_foreign_file_is_made_anew)
     expect_anew("its entries");
 }
 
+/* A header that is whole and says what no cache of ours would. */
+Test(file, a_number_of_buckets_that_cannot_be_is_damage)
+{
+    static const uint64_t numbers[] = {0, 1, TABLE_BUCKETS_MAX + 1, UINT64_MAX};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        unlink(path);
+        make_one();
+        struct replay_identity identity;
+        int descriptor = open(path, O_RDONLY);
+        cr_assert_eq(read(descriptor, &identity, sizeof identity), (ssize_t)sizeof identity);
+        close(descriptor);
+        identity.buckets = numbers[i];
+        identity.checksum = XXH3_64bits(&identity, offsetof(struct replay_identity, checksum));
+        change(0, &identity, sizeof identity);
+        expect_anew("its header");
+    }
+}
+
+Test(file, a_window_or_a_slot_that_cannot_be_is_damage)
+{
+    make_one();
+    uint64_t window_s = (uint64_t)SLOT_EXPIRY_MAX + 1;
+    change((long)offsetof(struct replay_header, shared.window_s_ever), &window_s, sizeof window_s);
+    expect_anew("its entries");
+    uint64_t half = 7; /* a slot of which only the upper word was written */
+    change(REPLAY_HEADER_BYTES + 64 + 8, &half, sizeof half);
+    expect_anew("its entries");
+}
+
 Test(file, a_damaged_file_in_use_is_refused)
 {
     struct replay_cache *cache = open_expecting(1000, 65, REPLAY_FRESH);

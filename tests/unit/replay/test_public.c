@@ -86,6 +86,23 @@ Test(popgate_replay, a_file_outlives_the_cache_until_it_is_cut_short)
     unlink(path);
 }
 
+Test(popgate_replay, what_became_of_the_memory_need_not_be_asked)
+{
+    char path[] = "/tmp/popgate-public-XXXXXX", error[256];
+    close(mkstemp(path));
+    struct popgate_replay_options options = {.capacity = 1000, .window_s_max = 60, .path = path};
+    struct popgate_replay_cache *cache = popgate_replay_new(&options, NULL, error, sizeof error);
+    cr_assert_not_null(cache);
+    popgate_replay_free(cache);
+    enum popgate_replay_memory memory = POPGATE_REPLAY_FRESH;
+    options.window_s_max = 61;
+    cache = popgate_replay_new(&options, &memory, error, sizeof error);
+    cr_assert_not_null(cache);
+    cr_expect_eq(memory, POPGATE_REPLAY_SHORTER, "the one before remembered for less long");
+    popgate_replay_free(cache);
+    unlink(path);
+}
+
 struct race {
     struct popgate_replay_cache *cache;
     uint64_t expires;

@@ -1,0 +1,155 @@
+#!/usr/bin/python3
+"""Branch coverage of the parsers, the decision and the replay cache, from the counts that the tests left in a build folder, and
+its check: every branch that no test takes is named, with its reason, in unit/<layer>/branches_not_taken.md. One that is not
+named fails, and so does a name for a line that is no longer there, so the lists follow the code. A row is
+
+    | `file.c` | `function` | `the line, or a part of it` | how many of its branches at most | reason |
+
+Assertions are not counted: their failing side is a programmer's error. Nor are branches that only C++ exceptions take.
+
+    usage: coverage.py --build DIR [--list]     --list: every untaken branch with its line, to write the rows from
+"""
+
+import argparse
+import collections
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+LAYERS = ["http", "jose", "auth", "replay", "base"]
+FILES = re.compile(r"src/(?:(?:http|jose|auth|replay)/.*|base/uri\.c)$")
+ROW = re.compile(r"^\| `([^`]+)` \| `([^`]+)` \| `(.+?)` \| (\d+) \| (.+) \|$")
+
+
+def counted(build):
+    """{file: [(line number, branches, taken)]} of what gcov counted."""
+    command = ["gcovr", "-r", str(ROOT), str(build), "--json", "--exclude-throw-branches",
+               *(word for layer in LAYERS for word in ("--filter", f"{ROOT}/src/{layer}/"))]
+    report = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    found = {}
+    for file in report["files"]:
+        name = file["file"]
+        if not FILES.match(name):
+            continue
+        lines, source = [], Source(name)
+        for line in file["lines"]:
+            branches = [b for b in line["branches"] if not b.get("throw")]
+            if branches and not source.in_assertion(line["line_number"]):
+                lines.append((line["line_number"], len(branches), sum(b["count"] > 0 for b in branches)))
+        found[name] = lines
+    return found
+
+
+class Source:
+    def __init__(self, name):
+        self.lines = (ROOT / name).read_text().splitlines()
+
+    def text(self, number):
+        return self.lines[number - 1].strip()
+
+    def function(self, number):
+        """The first name before a parenthesis in what stands above the last '{' or ends in one, in the first column."""
+        for at in range(number - 1, -1, -1):
+            line = self.lines[at]
+            if not line.startswith("{") and not re.match(r"\w.*\) \{$", line):
+                continue
+            begin = at
+            while begin > 0 and self.lines[begin - 1] and not re.search(r"[;}/]$|^#|^ \*", self.lines[begin - 1]):
+                begin -= 1
+            names = re.findall(r"(\w+)\(", " ".join(self.lines[begin:at + 1]))
+            return next((name for name in names if name != "__attribute__" and name != "format"), "?")
+        return "?"
+
+    def in_assertion(self, number):
+        for at in range(number - 1, 0, -1):
+            if self.lines[at].strip().startswith("assert("):
+                return True
+            if re.search(r"[;{}]$|\*/$", self.lines[at - 1]):
+                break
+        return False
+
+
+class Row:
+    def __init__(self, layer, fields):
+        self.file, self.function, self.text, most, self.reason = fields
+        self.file = f"src/{layer}/{self.file}"
+        self.most, self.seen = int(most), 0
+
+
+def read_rows():
+    rows = []
+    for layer in LAYERS:
+        path = ROOT / "tests" / "unit" / layer / "branches_not_taken.md"
+        for line in path.read_text().splitlines() if path.exists() else []:
+            match = ROW.match(line)
+            if match:
+                rows.append(Row(layer, match.groups()))
+    return rows
+
+
+def untaken(found):
+    """(file, line number, how many, text, function) of what no test takes, assertions left out."""
+    for name, lines in sorted(found.items()):
+        source = Source(name)
+        for number, branches, taken in lines:
+            if taken < branches:
+                yield name, number, branches - taken, source.text(number), source.function(number)
+
+
+def check(found):
+    """What is wrong, a line each."""
+    rows, wrong = read_rows(), []
+    for name, number, count, text, function in untaken(found):
+        row = next((r for r in rows if r.file == name and r.function == function and r.text in text and
+                    r.seen == 0), None)
+        if row is None:
+            wrong.append(f"{name}:{number}: {function}: {count} not taken, and not named: {text}")
+        elif count > row.most:
+            wrong.append(f"{name}:{number}: {function}: {count} not taken, {row.most} named: {text}")
+        if row is not None:
+            row.seen = count
+    for row in rows:
+        lines = Source(row.file).lines if (ROOT / row.file).exists() else []
+        if not any(row.text in line for line in lines):
+            wrong.append(f"{row.file}: named, and not there: {row.function}: {row.text}")
+    return wrong, rows
+
+
+def show(found):
+    totals = collections.OrderedDict()
+    print(f"{'':34}{'branches':>10}{'taken':>8}")
+    for name, lines in sorted(found.items()):
+        branches, taken = sum(b for _, b, _ in lines), sum(t for _, _, t in lines)
+        if branches == 0:
+            continue
+        layer = totals.setdefault(name.split("/")[1], [0, 0])
+        layer[0] += branches
+        layer[1] += taken
+        print(f"{name:34}{branches:10}{taken:8}{taken / branches:8.1%}")
+    for layer, (branches, taken) in totals.items():
+        print(f"{'src/' + layer:34}{branches:10}{taken:8}{taken / branches:8.1%}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", required=True, type=pathlib.Path)
+    parser.add_argument("--list", action="store_true")
+    options = parser.parse_args()
+    found = counted(options.build)
+    if options.list:
+        for name, number, count, text, function in untaken(found):
+            print(f"{name}:{number}\t{function}\t{count}\t{text}")
+        return 0
+    show(found)
+    wrong, rows = check(found)
+    for line in wrong:
+        print(line)
+    print(f"{sum(row.seen for row in rows)} branches not taken are named with their reasons, {len(wrong)} lines are wrong")
+    return 0 if found and not wrong else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
