@@ -86,10 +86,9 @@ coverage:
 	@scripts/install-packages build demo test coverage
 	@$(call CONFIGURE,build-coverage,--preset coverage)
 	@ninja -C build-coverage -j $(JOBS) > build-coverage/ninja.log 2>&1 || { tail -60 build-coverage/ninja.log; exit 1; }
-	@$(PYTHON) tests/run.py --build build-coverage --suite unit --suite fuzz-corpus
-	@gcovr -r . build-coverage --branches --exclude-throw-branches \
-	    --filter src/http --filter src/jose --filter src/auth --filter src/replay --filter src/base/uri
-	@echo 'Every branch that no test takes, with its reason: $(wildcard tests/unit/*/branches_not_taken.md)'
+	@find build-coverage -name '*.gcda' -delete
+	@$(PYTHON) tests/run.py --build build-coverage --suite unit --suite threads --suite fuzz-corpus
+	@$(PYTHON) tests/coverage.py --build build-coverage
 
 # Hours are not needed: about half of one. SOAK_SECONDS is the mixed load's part.
 SOAK_SECONDS ?= 600

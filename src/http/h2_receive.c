@@ -148,8 +148,10 @@ static bool use_scratch(struct h2_session *session)
     return true;
 }
 
+/* What the peer has sent on it by the time our reset arrives is no error of its. */
 static int refuse_stream(struct h2_session *session, int32_t id)
 {
+    remember_closed(session, id, true);
     (void)nghttp2_submit_rst_stream(session->session, NGHTTP2_FLAG_NONE, id, H2_REFUSED_STREAM);
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
