@@ -1,10 +1,13 @@
 """What the tests of hostile input share: bytes sent whole, in bytes and in two pieces; every answer until the end; and the
 check behind each trick: the service saw exactly the good requests, and the next connection works."""
 
+import os
 import random
 import re
 
 from . import client as clients
+
+EVERY_SPLIT = bool(os.environ.get("POPGATE_EVERY_SPLIT"))  # minutes instead of seconds: make soak
 
 # What the gate says for each named check (DESIGN.md, Answers): the error and its fixed description. Written out here, not
 # read from the sources: this is what callers get to see.
@@ -73,8 +76,17 @@ def pieces_of(data, way, seed=0):
     return [data[:way], data[way:]]
 
 
+def every_split(data):
+    """Every offset, but of the inside of a token, a proof and other long words only some."""
+    alike = {at for word in re.finditer(rb"[A-Za-z0-9_.-]{100,}", data) for at in range(word.start() + 3, word.end() - 2)}
+    return [at for at in range(1, len(data)) if at not in alike or at % 97 == 0]
+
+
 def ways(data, around, name, samples=5):
-    """Whole, byte by byte, and split at the offsets about `around` and at some others, chosen by the test's name."""
+    """Whole, byte by byte, and split at the offsets about `around` and at some others, chosen by the test's name; with
+    POPGATE_EVERY_SPLIT at every one."""
+    if EVERY_SPLIT:
+        return ["whole", "bytes", *every_split(data)]
     chosen = random.Random(name)
     near = [around + d for d in (-1, 0, 1, 2)]
     far = [chosen.randrange(1, len(data)) for _ in range(samples)]
