@@ -90,7 +90,7 @@ coverage:
 	@$(PYTHON) tests/run.py --build build-coverage --suite unit --suite threads --suite fuzz-corpus
 	@$(PYTHON) tests/coverage.py --build build-coverage
 
-# Hours are not needed: about half of one. SOAK_SECONDS is the mixed load's part.
+# Hours are not needed: about three quarters of one. SOAK_SECONDS is the mixed load's part.
 SOAK_SECONDS ?= 600
 soak: test-build
 	@tests/soak/run $(BUILD) $(SOAK_SECONDS)

@@ -257,7 +257,7 @@ DIFFERENCES = [
     Difference("haproxy", "a framing field in a trailer",
                lambda ours, data: re.search(rb"\r\n0+\r\n(?:[^\r\n]+\r\n)*(?:transfer-encoding|content-length|host):", data, re.I),
                b"POST /a HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\nTransfer-Encoding: x\r\n\r\n",
-               "HAProxy answers 400; the gate drops every trailer, so nobody behind it can be misled"),
+               "HAProxy answers 400; the gate drops such a field of a trailer, so nobody behind it can be misled"),
 ]
 # And one that is taken out before comparing: fields that Connection names. RFC 9110 section 7.6.1 has an intermediary drop
 # them; the gate does, nginx and HAProxy pass them on.

@@ -357,10 +357,14 @@ Test(h2_receive, content_must_be_what_was_announced)
         const char *head;
         const char *data[2];
         bool broken, ended;
+        size_t passed_on;
     } cases[] = {
-        {POST LENGTH5, {"hello", ""}, false, true},  {POST LENGTH5, {"he", "llo"}, false, true},
-        {POST LENGTH5, {"hello", "!"}, true, false}, {POST LENGTH5, {"hello!", ""}, true, false},
-        {POST LENGTH5, {"hell", ""}, true, false},   {POST, {"any", "thing"}, false, true},
+        {POST LENGTH5, {"hello", ""}, false, true, 5},
+        {POST LENGTH5, {"he", "llo"}, false, true, 5},
+        {POST LENGTH5, {"hello", "!"}, true, false, 5},
+        {POST LENGTH5, {"hello!", ""}, true, false, 0},
+        {POST LENGTH5, {"hell", ""}, true, false, 4},
+        {POST, {"any", "thing"}, false, true, 8},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint32_t id = (uint32_t)(2 * i + 1);
@@ -371,6 +375,7 @@ Test(h2_receive, content_must_be_what_was_announced)
         cr_assert_eq(give(), STATUS_OK, "case %zu", i);
         cr_assert_eq(streams[0].broken, cases[i].broken, "case %zu", i);
         cr_assert_eq(streams[0].ended, cases[i].ended, "case %zu", i);
+        cr_assert_eq(streams[0].body, cases[i].passed_on, "case %zu", i);
         drain();
         cr_assert_eq(reset, cases[i].broken ? H2_PROTOCOL_ERROR : -1, "case %zu", i);
     }
