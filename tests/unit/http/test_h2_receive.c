@@ -50,7 +50,10 @@ struct one {
 static struct one streams[STREAMS];
 static struct h2_session *session;
 static bool answers, grows, keeps_broken;
-static uint32_t charge_at_data, charge_at_head;
+static bool resets_at_head, resets_at_data;
+static uint32_t charge_at_data, charge_at_head, charge_at_end;
+static const char *body; /* what is to be sent; NULL: not yet */
+static unsigned settings_seen;
 
 static struct h2_stream *on_begin(void *owner, struct h2_head *builder)
 {
@@ -86,6 +89,9 @@ static void on_head(void *owner, struct h2_stream *stream, struct http_head *hea
     if (answers) {
         h2_session_respond(session, stream, 200, NULL, 0, false);
     }
+    if (resets_at_head) {
+        h2_session_reset(session, stream, H2_CANCEL);
+    }
     h2_session_charge(session, charge_at_head);
 }
 
@@ -94,6 +100,9 @@ static void on_data(void *owner, struct h2_stream *stream, struct span payload)
     (void)owner;
     ((struct one *)stream)->body += payload.size;
     h2_session_consume(session, stream, payload.size);
+    if (resets_at_data) {
+        h2_session_reset(session, stream, H2_CANCEL);
+    }
     h2_session_charge(session, charge_at_data);
 }
 
@@ -102,6 +111,7 @@ static void on_end(void *owner, struct h2_stream *stream, const struct http_head
     (void)owner;
     ((struct one *)stream)->ended = true;
     ((struct one *)stream)->trailers = trailers != NULL ? trailers->headers_count : 0;
+    h2_session_charge(session, charge_at_end);
 }
 
 static void on_broken(void *owner, struct h2_stream *stream, const char *reason)
@@ -125,9 +135,17 @@ static size_t on_read(void *owner, struct h2_stream *stream, struct span_mut int
 {
     (void)owner;
     (void)stream;
-    (void)into;
-    *end = false;
-    return 0;
+    size_t size = body != NULL ? strlen(body) : 0;
+    cr_assert_leq(size, into.size);
+    memcpy(into.data, body != NULL ? body : "", size);
+    *end = body != NULL;
+    return size;
+}
+
+static void on_settings(void *owner)
+{
+    (void)owner;
+    settings_seen++;
 }
 
 static const struct h2_handler handler = {
@@ -139,6 +157,7 @@ static const struct h2_handler handler = {
     .broken = on_broken,
     .closed = on_closed,
     .read = on_read,
+    .settings = on_settings,
 };
 
 /* ---- frames ---- */
@@ -171,12 +190,16 @@ static enum status give(void)
 
 /* Everything the session has to say; the error code of its last GOAWAY and RST_STREAM, -1: none. */
 static int64_t goaway, reset;
+static size_t data_said; /* and its DATA */
+static bool end_said;
 static void drain(void)
 {
     static uint8_t said[1 << 18];
     size_t size = 0;
     struct span bytes;
     goaway = reset = -1;
+    data_said = 0;
+    end_said = false;
     for (int quiet = 0; quiet < 2;) {
         if (h2_session_send(session, &bytes) == STATUS_OK && bytes.size > 0) {
             cr_assert_lt(size + bytes.size, sizeof said);
@@ -192,6 +215,9 @@ static void drain(void)
             goaway = said[at + 16];
         } else if (said[at + 3] == RST) {
             reset = said[at + 12];
+        } else if (said[at + 3] == DATA) {
+            data_said += length;
+            end_said = (said[at + 4] & END_STREAM) != 0;
         }
         at += 9 + length;
     }
@@ -207,7 +233,9 @@ static void open_as(bool client)
     out_size = 0;
     answers = keeps_broken = false;
     grows = true;
-    charge_at_data = charge_at_head = 0;
+    resets_at_head = resets_at_data = false;
+    charge_at_data = charge_at_head = charge_at_end = 0;
+    body = NULL;
     cr_assert_eq(h2_session_new(&handler, NULL, &options, &session), STATUS_OK);
     if (!client) {
         memcpy(out, preface, sizeof preface - 1);
@@ -662,7 +690,204 @@ Test(h2_receive, an_answer_to_nobody)
     cr_assert_not(one->head);
 }
 
-/* ---- sending, when nghttp2 says no ---- */
+Test(h2_receive, statuses_are_three_digits_from_100_to_599)
+{
+    static const struct {
+        const char *block; /* a literal :status */
+        bool good;
+    } cases[] = {{"\0\7:status\3"
+                  "299",
+                  true},
+                 {"\0\7:status\3"
+                  "599",
+                  true},
+                 {"\0\7:status\3"
+                  "099",
+                  false},
+                 {"\0\7:status\3"
+                  "600",
+                  false},
+                 {"\0\7:status\2"
+                  "20",
+                  false},
+                 {"\0\7:status\4"
+                  "2000",
+                  false},
+                 {"\0\7:status\3"
+                  "2x0",
+                  false},
+                 {"\0\7:status\3"
+                  "20x",
+                  false},
+                 {"\0\7:status\3"
+                  "+20",
+                  false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        as_client();
+        struct one *one = ask();
+        size_t size = 10 + (uint8_t)cases[i].block[9];
+        frame(HEADERS, END_HEADERS | END_STREAM, 1, cases[i].block, size);
+        cr_assert_eq(give(), STATUS_OK);
+        cr_assert(one->head);
+        cr_assert_eq(one->refusal == 0, cases[i].good, "case %zu", i);
+    }
+}
+
+Test(h2_receive, the_owner_may_reset_in_the_middle_and_hears_no_more_of_it)
+{
+    as_client();
+    resets_at_head = true;
+    struct one *one = ask();
+    head(1, "\210", END_STREAM);
+    cr_assert_eq(give(), STATUS_OK);
+    cr_assert(one->head && !one->ended);
+    tear_down();
+    set_up();
+    resets_at_head = true;
+    head(1, POST, 0);
+    frame(DATA, END_STREAM, 1, "x", 1);
+    cr_assert_eq(give(), STATUS_OK);
+    cr_assert(streams[0].head && streams[0].body == 0 && !streams[0].ended);
+    resets_at_head = false;
+    resets_at_data = true;
+    head(3, POST, 0);
+    frame(DATA, END_STREAM, 3, "x", 1);
+    cr_assert_eq(give(), STATUS_OK);
+    cr_assert(streams[1].body == 1 && !streams[1].ended);
+    drain();
+    cr_assert_eq(goaway, -1);
+}
+
+Test(h2_receive, the_end_of_the_body_may_use_up_the_budget)
+{
+    charge_at_end = H2_BUDGET + 1;
+    head(1, POST, 0);
+    frame(DATA, END_STREAM, 1, "x", 1);
+    cr_assert_eq(give(), STATUS_FAILED);
+    cr_assert(streams[0].ended);
+    drain();
+    cr_assert_eq(goaway, H2_ENHANCE_YOUR_CALM);
+    cr_assert(h2_session_finished(session));
+}
+
+Test(h2_receive, te_may_say_trailers_twice_and_a_method_must_say_something)
+{
+    static const char twice[] = GET "\0\2te\10trailers\0\2te\10trailers";
+    frame(HEADERS, END_HEADERS | END_STREAM, 1, GET, sizeof GET - 1);
+    static const char empty[] = "\0\7:method\0\207\204\1\11a.example";
+    cr_assert_eq(give(), STATUS_OK);
+    /* "\0" ends no block here: sizes are given. */
+    frame(HEADERS, END_HEADERS | END_STREAM, 3, twice, sizeof twice - 1);
+    frame(HEADERS, END_HEADERS | END_STREAM, 5, empty, sizeof empty - 1);
+    cr_assert_eq(give(), STATUS_OK);
+    cr_assert(streams[1].head && streams[1].refusal == 0);
+    cr_assert_eq(streams[2].refusal, 400);
+}
+
+Test(h2_receive, settings_are_told_to_who_wants_to_know)
+{
+    settings_seen = 0;
+    frame(SETTINGS, 0, 0, "", 0);
+    frame(SETTINGS, ACK, 0, "", 0);
+    cr_assert_eq(give(), STATUS_OK);
+    cr_assert_eq(settings_seen, 1);
+    cr_assert(h2_session_peer_is_known(session));
+    tear_down();
+    struct h2_handler deaf = handler;
+    deaf.settings = NULL;
+    struct h2_options options = {.limits = &limits, .streams_max = 100};
+    cr_assert_eq(h2_session_new(&deaf, NULL, &options, &session), STATUS_OK);
+    cr_assert_not(h2_session_peer_is_known(session));
+    memcpy(out, preface, sizeof preface - 1);
+    out_size = sizeof preface - 1;
+    frame(SETTINGS, 0, 0, "", 0);
+    cr_assert_eq(give(), STATUS_OK);
+    cr_assert(h2_session_peer_is_known(session));
+    cr_assert_eq(settings_seen, 1);
+}
+
+/* ---- sending ---- */
+
+Test(h2_receive, a_body_that_is_not_there_yet_waits)
+{
+    head(1, POST, END_STREAM);
+    cr_assert_eq(give(), STATUS_OK);
+    h2_session_respond(session, &streams[0].stream, 200, NULL, 0, true);
+    drain();
+    cr_assert(data_said == 0 && !end_said);
+    cr_assert_not(h2_session_wants_send(session));
+    body = "hello";
+    h2_session_resume(session, &streams[0].stream);
+    drain();
+    cr_assert(data_said == 5 && end_said);
+    head(3, POST, END_STREAM);
+    cr_assert_eq(give(), STATUS_OK);
+    body = "";
+    h2_session_respond(session, &streams[1].stream, 200, NULL, 0, true);
+    drain();
+    cr_assert(data_said == 0 && end_said, "an end without bytes");
+}
+
+/* A stream that is reset before its answer's end has been sent: no second reset behind it. */
+Test(h2_receive, our_own_errors_are_not_the_peers)
+{
+    for (uint32_t i = 0; i < 200; i++) {
+        static const uint32_t codes[] = {H2_INTERNAL_ERROR, H2_CANCEL, H2_NO_ERROR};
+        streams[0].used = false;
+        head(2 * i + 1, POST, 0);
+        cr_assert_eq(give(), STATUS_OK, "%u", i);
+        h2_session_reset(session, &streams[0].stream, codes[i % 3]);
+        drain();
+        cr_assert_eq(reset, codes[i % 3]);
+    }
+    cr_assert_not(h2_session_out_of_budget(session));
+    for (uint32_t i = 200; !h2_session_out_of_budget(session); i++) {
+        cr_assert_lt(i, 200 + H2_BUDGET / H2_COST_MADE_RESET + 2);
+        streams[0].used = false;
+        head(2 * i + 1, POST, 0);
+        (void)give();
+        h2_session_reset(session, &streams[0].stream, H2_PROTOCOL_ERROR);
+        drain();
+    }
+}
+
+Test(h2_receive, a_client_says_goodbye_too)
+{
+    as_client();
+    h2_session_goaway(session, H2_NO_ERROR);
+    drain();
+    cr_assert_eq(goaway, H2_NO_ERROR);
+    cr_assert(h2_session_finished(session));
+}
+
+/* What waits for a peer that reads nothing is bounded, and so is what it makes us keep. */
+Test(h2_receive, memory_is_bounded)
+{
+    head(1, POST, 0);
+    cr_assert_eq(give(), STATUS_OK);
+    static char wide[4000];
+    memset(wide, 'w', sizeof wide);
+    struct h2_field field = {SPAN_LITERAL("x"), span_make(wide, sizeof wide)};
+    for (unsigned i = 0; i < 1000; i++) {
+        h2_session_informational(session, &streams[0].stream, 103, &field, 1);
+        cr_assert_leq(h2_session_memory(session), H2_SESSION_BYTES_MAX);
+    }
+    cr_assert_gt(h2_session_memory(session), H2_SESSION_BYTES_MAX / 2);
+}
+
+Test(h2_receive, a_budget_comes_back_whole_after_long_enough)
+{
+    for (uint64_t hour = 1; hour < 5; hour++) {
+        for (unsigned i = 0; i < H2_BUDGET / H2_COST_CONTROL - 50; i++) {
+            frame(PRIORITY, 0, 3, "\0\0\0\0\20", 5);
+        }
+        cr_assert_eq(h2_session_receive(session, span_make(out, out_size), hour * 3600000),
+                     STATUS_OK);
+        out_size = 0;
+    }
+}
+
+/* ---- when nghttp2 says no ---- */
 
 Test(h2_receive, without_memory_what_cannot_be_said_is_reset)
 {

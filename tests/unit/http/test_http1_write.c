@@ -55,6 +55,21 @@ static void expect_response(const char *text, const char *method, uint8_t minor,
               output);
 }
 
+/* RFC 8441: a tunnel asked for by CONNECT is asked for by GET in HTTP/1.1. */
+Test(http1_write, an_extended_connect_goes_on_as_an_upgrade)
+{
+    request("GET /chat HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    head.method = SPAN_LITERAL("CONNECT");
+    head.extended_connect = head.upgrade_websocket = true;
+    struct http1_writer writer;
+    http1_writer_init(&writer, output, sizeof output);
+    http1_write_request_head(&writer, &head);
+    cr_expect(span_equal_string(span_make(output, writer.size),
+                                "GET /chat HTTP/1.1\r\nHost: a.example\r\n"
+                                "Connection: upgrade\r\nUpgrade: websocket\r\n"),
+              "%.*s", (int)writer.size, output);
+}
+
 Test(http1_write, a_request_goes_on_normalised_and_with_our_framing)
 {
     expect_request("GET /a/../%7e?b=%2f HTTP/1.0\r\nHost: A.Example:443\r\n"
