@@ -1,43 +1,19 @@
 #include "app/config_tree.h"
 
+#include "base/utf8.h"
+
 #include <assert.h>
 #include <yaml.h>
 
 /* ---- before YAML: UTF-8 without control characters ---- */
-
-/* RFC 3629; 0 if `bytes` does not begin with one whole character in its shortest form. */
-static size_t utf8_size(struct span bytes)
-{
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    uint8_t lead = bytes.data[0];
-    size_t size = lead < 0x80             ? 1
-                  : (lead & 0xe0) == 0xc0 ? 2
-                  : (lead & 0xf0) == 0xe0 ? 3
-                  : (lead & 0xf8) == 0xf0 ? 4
-                                          : 0;
-    if (size <= 1) {
-        return size;
-    }
-    if (size > bytes.size) {
-        return 0;
-    }
-    uint32_t value = lead & (0x7fu >> size);
-    for (size_t i = 1; i < size; i++) {
-        if ((bytes.data[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-        value = value << 6 | (bytes.data[i] & 0x3f);
-    }
-    bool good = value >= smallest[size] && value <= 0x10ffff && (value < 0xd800 || value > 0xdfff);
-    return good ? size : 0;
-}
 
 static bool check_characters(struct span text, struct config_report *report)
 {
     struct config_position at = {1, 1};
     while (text.size > 0) {
         uint8_t byte = text.data[0];
-        size_t size = utf8_size(text);
+        uint32_t character;
+        size_t size = utf8_read(text, &character);
         if (size == 0) {
             config_report_add(report, at, "byte 0x%02x is not UTF-8; save the file as UTF-8", byte);
             return false;

@@ -1,6 +1,7 @@
 /* Building one line: the only place that decides what a byte of a value looks like in the log. */
 #include "base/log_line.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -88,33 +89,6 @@ static void write_time(char at[TIME_BYTES], uint64_t wall_ns)
 
 /* ---- values ---- */
 
-/* Reads one character of UTF-8 (RFC 3629: shortest form, no surrogates, at most U+10FFFF) from
- * `bytes`, whose first is above 0x7f. Returns its size, or 0. */
-static size_t read_utf8(struct span bytes, uint32_t *character)
-{
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    uint8_t lead = bytes.data[0];
-    size_t size = (lead & 0xe0) == 0xc0   ? 2
-                  : (lead & 0xf0) == 0xe0 ? 3
-                  : (lead & 0xf8) == 0xf0 ? 4
-                                          : 0;
-    if (size == 0 || size > bytes.size) {
-        return 0;
-    }
-    uint32_t value = lead & (0x7fu >> size);
-    for (size_t i = 1; i < size; i++) {
-        if ((bytes.data[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-        value = value << 6 | (bytes.data[i] & 0x3f);
-    }
-    if (value < smallest[size] || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff)) {
-        return 0;
-    }
-    *character = value;
-    return size;
-}
-
 static size_t write_u(char *at, uint32_t unit)
 {
     static const char hex[] = "0123456789abcdef";
@@ -149,7 +123,7 @@ static size_t escape_one(struct span value, char at[12], size_t *wrote)
         return 1;
     }
     uint32_t character = 0;
-    size_t size = read_utf8(value, &character);
+    size_t size = utf8_read(value, &character);
     if (size == 0) {
         at[0] = at[1] = '\\';
         at[2] = 'x';

@@ -1,5 +1,7 @@
 #include "jose/json_write.h"
 
+#include "base/utf8.h"
+
 #include <stdio.h>
 
 void json_write_begin(struct json_writer *writer, char *out, size_t size)
@@ -70,40 +72,6 @@ void json_write_array_end(struct json_writer *writer)
     close_container(writer, "]");
 }
 
-/* The length of the UTF-8 sequence at the front of `text` (RFC 3629 section 4), or 0. */
-static size_t utf8_sequence(struct span text)
-{
-    uint8_t lead = text.data[0];
-    if (lead < 0x80) {
-        return 1;
-    }
-    /* The second byte's range excludes overlong forms, surrogates and what is beyond U+10FFFF. */
-    uint8_t low = 0x80, high = 0xbf;
-    size_t size = 2;
-    if (lead >= 0xc2 && lead <= 0xdf) {
-        size = 2;
-    } else if (lead >= 0xe0 && lead <= 0xef) {
-        size = 3;
-        low = lead == 0xe0 ? 0xa0 : low;
-        high = lead == 0xed ? 0x9f : high;
-    } else if (lead >= 0xf0 && lead <= 0xf4) {
-        size = 4;
-        low = lead == 0xf0 ? 0x90 : low;
-        high = lead == 0xf4 ? 0x8f : high;
-    } else {
-        return 0;
-    }
-    if (text.size < size || text.data[1] < low || text.data[1] > high) {
-        return 0;
-    }
-    for (size_t i = 2; i < size; i++) {
-        if ((text.data[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return size;
-}
-
 /* RFC 8259 section 7: "All Unicode characters may be placed within the quotation marks, except for
  * the characters that MUST be escaped: quotation mark, reverse solidus, and the control characters
  * (U+0000 through U+001F)." */
@@ -131,7 +99,8 @@ static void put_string(struct json_writer *writer, struct span value)
             start = ++at;
             continue;
         }
-        size_t size = utf8_sequence(span_after(value, at));
+        uint32_t character;
+        size_t size = utf8_read(span_after(value, at), &character);
         if (size == 0) {
             if (writer->status == STATUS_OK) {
                 writer->status = STATUS_MALFORMED;
