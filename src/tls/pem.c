@@ -79,6 +79,22 @@ static int no_passphrase(char *buffer, int size, int for_writing, void *encrypte
     return -1;
 }
 
+/* Of a list that was read to the file's end, or was not: there, empty, or damaged behind `count`.
+ */
+static enum status judge(bool whole, size_t count, const char *path, const char *noun,
+                         const char *label, char *error, size_t error_size)
+{
+    if (whole && count > 0) {
+        return STATUS_OK;
+    }
+    if (whole) {
+        snprintf(error, error_size, "%s: holds no %s (-----BEGIN %s-----)", path, noun, label);
+    } else {
+        snprintf(error, error_size, "%s: %s number %zu is damaged", path, noun, count + 1);
+    }
+    return STATUS_MALFORMED;
+}
+
 enum status pem_read_certificates(const char *path, STACK_OF(X509) * *out, char *error,
                                   size_t error_size)
 {
@@ -98,18 +114,15 @@ enum status pem_read_certificates(const char *path, STACK_OF(X509) * *out, char 
     }
     bool end = ended();
     close_file(&file);
-    if (list != NULL && end && sk_X509_num(list) > 0) {
+    size_t count = list != NULL ? sk_X509_num(list) : 0;
+    status = judge(list != NULL && end, count, path, "certificate", "CERTIFICATE", error,
+                   error_size);
+    if (status == STATUS_OK) {
         *out = list;
-        return STATUS_OK;
-    }
-    if (list != NULL && sk_X509_num(list) == 0 && end) {
-        snprintf(error, error_size, "%s: holds no certificate (-----BEGIN CERTIFICATE-----)", path);
     } else {
-        snprintf(error, error_size, "%s: certificate number %zu is damaged", path,
-                 list != NULL ? sk_X509_num(list) + 1 : 1);
+        sk_X509_pop_free(list, X509_free);
     }
-    sk_X509_pop_free(list, X509_free);
-    return STATUS_MALFORMED;
+    return status;
 }
 
 enum status pem_read_crls(const char *path, STACK_OF(X509_CRL) * *out, char *error,
@@ -131,18 +144,14 @@ enum status pem_read_crls(const char *path, STACK_OF(X509_CRL) * *out, char *err
     }
     bool end = ended();
     close_file(&file);
-    if (list != NULL && end && sk_X509_CRL_num(list) > 0) {
+    size_t count = list != NULL ? sk_X509_CRL_num(list) : 0;
+    status = judge(list != NULL && end, count, path, "CRL", "X509 CRL", error, error_size);
+    if (status == STATUS_OK) {
         *out = list;
-        return STATUS_OK;
-    }
-    if (list != NULL && sk_X509_CRL_num(list) == 0 && end) {
-        snprintf(error, error_size, "%s: holds no CRL (-----BEGIN X509 CRL-----)", path);
     } else {
-        snprintf(error, error_size, "%s: CRL number %zu is damaged", path,
-                 list != NULL ? sk_X509_CRL_num(list) + 1 : 1);
+        sk_X509_CRL_pop_free(list, X509_CRL_free);
     }
-    sk_X509_CRL_pop_free(list, X509_CRL_free);
-    return STATUS_MALFORMED;
+    return status;
 }
 
 enum status pem_read_private_key(const char *path, EVP_PKEY **out, char *error, size_t error_size)
