@@ -2,19 +2,10 @@
  * The sanitizers bring theirs: nothing is tested under them. */
 #include "app/config.h"
 
+#include "support/own_malloc.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define OWN_MALLOC 0
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_MALLOC 0
-#endif
-#ifndef OWN_MALLOC
-#define OWN_MALLOC 1
-#endif
 
 #if OWN_MALLOC
 static unsigned long allocations,

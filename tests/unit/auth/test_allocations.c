@@ -3,6 +3,7 @@
  * tested under them. */
 #include "auth/worker.h"
 #include "support/gate.h"
+#include "support/own_malloc.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -10,17 +11,6 @@
 #include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define OWN_MALLOC 0
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_MALLOC 0
-#endif
-#ifndef OWN_MALLOC
-#define OWN_MALLOC 1
-#endif
 
 #if OWN_MALLOC
 static unsigned long allocations;
