@@ -139,6 +139,17 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size)
     return fails(ALLOC) ? NULL : __real_aligned_alloc(alignment, size);
 }
 
+/* What _FILE_OFFSET_BITS=64, which a library's flags may bring, makes of them: the same. */
+#define ALSO_64(call)                                                                              \
+    extern __typeof__(__wrap_##call) __wrap_##call##64 __attribute__((alias("__wrap_" #call)))
+ALSO_64(fstat);
+ALSO_64(stat);
+ALSO_64(mmap);
+ALSO_64(posix_fallocate);
+ALSO_64(ftruncate);
+ALSO_64(fcntl);
+ALSO_64(open);
+
 static char folder[64], path[128], text[512];
 
 static void set_up(void)
