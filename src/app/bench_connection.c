@@ -1,5 +1,7 @@
 #include "app/bench_connection.h"
 
+#include "app/bench_h2.h"
+
 #include <assert.h>
 #include <string.h>
 
@@ -66,6 +68,38 @@ static void send_body(struct bench_connection *connection)
     }
 }
 
+/* What HTTP/2 has to send, into as few records as hold it. */
+static void send_h2(struct bench_connection *connection)
+{
+    uint8_t *gathered = connection->client->scratch;
+    size_t size = 0;
+    bool more = true;
+    while (more && connection->state != BENCH_CLOSING && !connection->leaving &&
+           connection->out.size < OUT_BYTES_MAX / 2) {
+        struct span piece = {NULL, 0};
+        if (bench_h2_send(connection->h2, &piece) != STATUS_OK) {
+            end(connection, bench_h2_failure(connection->h2));
+            return;
+        }
+        more = piece.size > 0;
+        if (size + piece.size > sizeof connection->client->scratch || (!more && size > 0)) {
+            if (!encrypt(connection, span_make(gathered, size))) {
+                return;
+            }
+            size = 0;
+        }
+        if (piece.size > sizeof connection->client->scratch) {
+            (void)encrypt(connection, piece);
+        } else if (more) {
+            memcpy(gathered + size, piece.data, piece.size);
+            size += piece.size;
+        }
+    }
+    if (size > 0 && connection->state != BENCH_CLOSING) {
+        (void)encrypt(connection, span_make(gathered, size));
+    }
+}
+
 void bench_connection_send(struct bench_connection *connection, struct span head)
 {
     struct bench_client *client = connection->client;
@@ -75,6 +109,15 @@ void bench_connection_send(struct bench_connection *connection, struct span head
     connection->head_used = 0;
     connection->scan = (struct http1_scan){0};
     connection->answer = (struct bench_answer){0};
+    if (connection->h2 != NULL) {
+        if (bench_h2_request(connection->h2, head, client->body_bytes) != STATUS_OK) {
+            end(connection, "the server takes no more streams");
+        } else if (!connection->reading) {
+            send_h2(connection);
+            flush(connection);
+        }
+        return;
+    }
     connection->body_left = client->body_bytes;
     /* A small body goes into the head's record, as clients do it. */
     if (client->body_bytes > 0 && head.size + client->body_bytes <= sizeof client->scratch) {
@@ -98,7 +141,9 @@ static void on_sent(struct io_socket *socket, enum status status)
     }
     buffer_consume(&connection->out, connection->sending);
     connection->sending = 0;
-    if (connection->state == BENCH_BUSY) {
+    if (connection->h2 != NULL) {
+        send_h2(connection);
+    } else if (connection->state == BENCH_BUSY) {
         send_body(connection);
     }
     flush(connection);
@@ -225,6 +270,67 @@ static void read_plain(struct bench_connection *connection)
     }
 }
 
+/* ---- HTTP/2 ---- */
+
+static void on_h2_answered(void *owner, uint16_t status)
+{
+    struct bench_connection *connection = owner;
+    connection->answer.status = status;
+    connection->keep_alive = true;
+    answer_done(connection);
+}
+
+static void on_h2_failed(void *owner, const char *failure)
+{
+    end(owner, failure);
+}
+
+static const struct bench_h2_events h2_events = {on_h2_answered, on_h2_failed};
+
+static void read_h2(struct bench_connection *connection)
+{
+    struct bench_client *client = connection->client;
+    connection->reading = true; /* what is asked for meanwhile is sent together, below */
+    while (!connection->leaving && connection->state != BENCH_CLOSING) {
+        size_t got = 0;
+        enum status status = tls_read(
+            connection->tls, (struct span_mut){client->scratch, sizeof client->scratch}, &got);
+        if (status == STATUS_AGAIN) {
+            break;
+        }
+        if (status != STATUS_OK) {
+            end(connection, status == STATUS_CLOSED ? "the server closed the connection"
+                                                    : tls_connection_failure(connection->tls));
+            break;
+        }
+        connection->answer.bytes += got;
+        uint64_t now_ms = io_now(client->io)->boot_ns / 1000000;
+        if (bench_h2_receive(connection->h2, span_make(client->scratch, got), now_ms) !=
+            STATUS_OK) {
+            end(connection, bench_h2_failure(connection->h2));
+        }
+    }
+    connection->reading = false;
+    send_h2(connection);
+}
+
+/* False: the connection has ended. */
+static bool choose_protocol(struct bench_connection *connection)
+{
+    if (!connection->client->http2) {
+        return true;
+    }
+    if (!tls_connection_is_http2(connection->tls)) {
+        end(connection, "the server does not speak HTTP/2");
+        return false;
+    }
+    connection->h2 = bench_h2_new(&h2_events, connection);
+    if (connection->h2 == NULL) {
+        end(connection, "out of memory");
+    }
+    return connection->h2 != NULL;
+}
+
 static void shake_hands(struct bench_connection *connection)
 {
     enum status status = tls_handshake(connection->tls, io_now(connection->client->io));
@@ -233,6 +339,9 @@ static void shake_hands(struct bench_connection *connection)
     }
     if (status != STATUS_OK) {
         end(connection, tls_connection_failure(connection->tls));
+        return;
+    }
+    if (!choose_protocol(connection)) {
         return;
     }
     connection->state = BENCH_IDLE;
@@ -253,7 +362,11 @@ static void on_received(struct io_socket *socket, enum status status, struct io_
         if (connection->state == BENCH_CONNECTING) {
             shake_hands(connection);
         }
-        read_plain(connection);
+        if (connection->h2 != NULL) {
+            read_h2(connection);
+        } else {
+            read_plain(connection);
+        }
         if (connection->state != BENCH_CLOSING && !connection->leaving &&
             tls_input_left(connection->tls) > 0) {
             end(connection, "TLS left bytes unread");
@@ -282,6 +395,8 @@ static void on_closed(struct io_socket *socket)
     struct bench_connection *connection = (struct bench_connection *)socket;
     tls_connection_free(connection->tls);
     connection->tls = NULL;
+    bench_h2_free(connection->h2);
+    connection->h2 = NULL;
     buffer_clear(&connection->out);
     connection->sending = 0;
     connection->state = BENCH_CLOSED;

@@ -1,5 +1,5 @@
-/* One connection of the load generator: mutual TLS, HTTP/1.1, one request at a time, over our own
- * io. One thread. */
+/* One connection of the load generator: mutual TLS, HTTP/1.1 or HTTP/2, one request at a time, over
+ * our own io. One thread. */
 #ifndef POPGATE_APP_BENCH_CONNECTION_H
 #define POPGATE_APP_BENCH_CONNECTION_H
 
@@ -14,6 +14,7 @@
 #define BENCH_REQUEST_BYTES_MAX 16384 /* of a request's head */
 
 struct bench_connection;
+struct bench_h2;
 
 struct bench_answer {
     uint16_t status;
@@ -44,6 +45,7 @@ struct bench_client {
     struct span method;
     size_t body_bytes; /* of every request; their content is zeroes */
     bool resume;       /* offer the session of the slot's last connection */
+    bool http2;
     struct http_head head;
     uint8_t scratch[16384];
 };
@@ -56,11 +58,12 @@ struct bench_connection {
     struct bench_client *client;
     struct tls_connection *tls;
     struct tls_session *session;
+    struct bench_h2 *h2; /* NULL: HTTP/1.1, or no handshake yet */
     struct buffer out;
     size_t sending, body_left;
     const char *failure;
     uint8_t state; /* enum bench_state */
-    bool in_body, leaving, resumed;
+    bool in_body, leaving, resumed, reading;
     uint32_t head_used;
     struct http1_scan scan;
     struct http1_body body;

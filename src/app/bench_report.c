@@ -152,6 +152,8 @@ enum status bench_report_print_json(const struct bench_report *report, FILE *out
     json_write_object(&writer);
     json_write_string_member(&writer, "url", span_from_string(report->url));
     json_write_string_member(&writer, "io_backend", span_from_string(report->io_backend));
+    json_write_string_member(&writer, "protocol",
+                             report->http2 ? SPAN_LITERAL("h2") : SPAN_LITERAL("http/1.1"));
     write_count(&writer, "connections", options->connections);
     json_write_string_member(&writer, "handshake_mode",
                              span_from_string(handshakes_name(options->handshakes)));

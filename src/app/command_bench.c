@@ -21,7 +21,7 @@ struct arguments {
     const char *handshakes, *algorithm, *hold, *cpu, *backend, *keys_file;
     const char *pids[BENCH_WATCHED_MAX];
     size_t pids_count;
-    bool json, repeat, no_credentials;
+    bool json, repeat, no_credentials, http2;
 };
 
 struct numbers {
@@ -161,7 +161,8 @@ static enum status make_tls(struct bench *bench)
         .certificate_path = arguments->certificate != NULL ? arguments->certificate : certificate,
         .private_key_path = arguments->key != NULL ? arguments->key : key,
         .min_version_minor = 2,
-        .offer_http1 = true,
+        .offer_http1 = !arguments->http2,
+        .offer_http2 = arguments->http2,
         .keep_sessions = bench->load.handshakes == BENCH_RESUMED,
     };
     return tls_client_context_new(&options, &bench->client->tls, bench->error, sizeof bench->error);
@@ -212,6 +213,7 @@ static enum status prepare(struct bench *bench)
     client->address_size = bench->target.address_size;
     client->body_bytes = bench->numbers.body_bytes;
     client->method = span_from_string(bench->arguments->method);
+    client->http2 = bench->arguments->http2;
     if (status == STATUS_OK) {
         status = make_tls(bench);
     }
@@ -229,6 +231,7 @@ static enum status report(struct bench *bench)
     struct bench_report report = {
         .url = bench->arguments->url,
         .io_backend = io_backend_name(io_backend_of(bench->client->io)),
+        .http2 = bench->client->http2,
         .options = &bench->load,
         .result = bench->result,
         .signing_seconds = bench->signing_seconds,
@@ -343,6 +346,8 @@ static int bench_http(int argc, char **argv)
         {"handshakes", "full|resumed", "a connection for every request", &arguments.handshakes, 1,
          NULL, NULL},
         {"body-bytes", "N", "of every request (0)", &arguments.body_bytes, 1, NULL, NULL},
+        {"http2", NULL, "HTTP/2, one stream at a time on a connection", NULL, 0, NULL,
+         &arguments.http2},
         {"method", "METHOD", "GET", &arguments.method, 1, NULL, NULL},
         {"keys", "N", "client keys that sign proofs (200)", &arguments.keys, 1, NULL, NULL},
         {"keys-file", "FILE", "keep them there, for the next run", &arguments.keys_file, 1, NULL,

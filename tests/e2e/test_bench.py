@@ -53,6 +53,24 @@ def difference(gate, before):
     return {name: value - before[name] for name, value in counted(gate).items()}
 
 
+@pytest.mark.parametrize("more", [[], ["--method", "POST", "--body-bytes", 100], ["--method", "POST", "--body-bytes", 200000],
+                                  ["--handshakes", "full"]], ids=["get", "body", "long-body", "handshakes"])
+def test_http2(bench, bench_gate, more):
+    before = counted(bench_gate)
+    result = bench("--http2", "--connections", 3, "--requests", 60, "--duration", "60s", *more)
+    assert result["protocol"] == "h2"
+    assert result["statuses"] == {"200": 60} and result["failures"] == 0, result
+    seen = difference(bench_gate, before)
+    assert seen["allowed"] == 60
+    assert seen["full"] >= (60 if "full" in more else 3)
+
+
+def test_http2_replays_are_refused_and_the_connections_go_on(bench, bench_gate):
+    result = bench("--http2", "--connections", 2, "--requests", 20, "--proofs", 10, "--repeat", "--duration", "60s")
+    assert result["statuses"] == {"200": 10, "401": 10} and result["failures"] == 0, result
+    assert result["handshakes"] <= 2
+
+
 @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA"])
 def test_closed_loop(bench, bench_gate, algorithm):
     before = counted(bench_gate)
