@@ -1,8 +1,9 @@
 #!/usr/bin/python3
 """Where a request's time goes: profiles a running gate, measures how its cost grows, and writes one HTML page.
 
-  profile.py --build BUILD [--out FOLDER] [--quick]
+  profile.py --build BUILD [--out FOLDER] [--quick] [--part NAME ...]
 
+A part alone (profile, peers, connections, bodies, keys, batches, workers) joins what FOLDER/results.json has of the others.
 Samples come from perf where the kernel lets us (its counters, else its clock). Instructions a stage from callgrind: check.py.
 """
 
@@ -14,6 +15,7 @@ import os
 import pathlib
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -99,65 +101,90 @@ def fold(stacks, symbols):
 
 # ---- sweeps ----
 
-def sweep(bench, name, values, run):
+ROUNDS = 3
+
+
+def sweep(name, values, run):
+    """[(value, median of rounds that go up and down in turn)]."""
     print(f"  {name}", end="", flush=True)
-    points = []
-    for value in values:
-        try:
-            points.append((value, run(value)))
-        except (SystemExit, subprocess.CalledProcessError) as error:
-            print(f"\n  {name} {value}: {error}", file=sys.stderr)
-        print(".", end="", flush=True)
+    found = {value: [] for value in values}
+    for index in range(ROUNDS):
+        for value in values if index % 2 == 0 else values[::-1]:
+            try:
+                found[value].append(run(value))
+            except (SystemExit, subprocess.CalledProcessError) as error:
+                print(f"\n  {name} {value}: {error}", file=sys.stderr)
+            print(".", end="", flush=True)
     print()
-    return points
+    return [(value, statistics.median(costs)) for value, costs in found.items() if costs]
 
 
 def cost(told):
     return told["watched_cpu_us"] / told["requests"]
 
 
-def sweeps(bench, requests, quick):
-    result, batches = {}, {}
+def sweep_modes(bench, name, values, load):
+    """One gate for each mode; `load(gate, value, fresh)` puts it under load."""
+    result = {}
     for mode in ("enforce", "off"):
         gate = bench.start(mode)
-        fresh = mode == "enforce"
-        bench.load(gate, 1000, fresh=fresh)
-        result[f"connections, {mode}"] = sweep(
-            bench, f"connections, {mode}", [1, 16, 64, 512] + ([] if quick else [4096]),
-            lambda n, gate=gate, fresh=fresh: cost(bench.load(gate, requests, fresh=fresh, connections=n, warmup=1000)))
-        result[f"body bytes, {mode}"] = sweep(
-            bench, f"bodies, {mode}", [3, 1024, 16384, 65536],
-            lambda n, gate=gate, fresh=fresh: cost(bench.load(gate, requests // 4, fresh=fresh, connections=16,
-                                                              warmup=1000, url=f"/bytes/{n}")))
+        bench.load(gate, 1000, fresh=mode == "enforce")
+        result[f"{name}, {mode}"] = sweep(f"{name}, {mode}", values,
+                                          lambda n, gate=gate, mode=mode: cost(load(gate, n, mode == "enforce")))
         gate.stop()
+    return {"sweeps": result}
+
+
+def over_connections(bench, requests, quick):
+    return sweep_modes(bench, "connections", [1, 16, 64, 512] + ([] if quick else [4096]),
+                       lambda gate, n, fresh: bench.load(gate, requests, fresh=fresh, connections=n, warmup=1000 + 2 * n))
+
+
+def over_bodies(bench, requests, quick):
+    return sweep_modes(bench, "body bytes", [3, 1024, 16384, 65536],
+                       lambda gate, n, fresh: bench.load(gate, requests // 4, fresh=fresh, connections=16, warmup=1000,
+                                                         url=f"/bytes/{n}"))
+
+
+def over_keys(bench, requests, quick):
     gate = bench.start("enforce", changes={"crypto": {"key_memory": "192MiB"}})
-    result["keys"] = sweep(bench, "keys", [10, 200] + ([] if quick else [2000]),
-                           lambda n: cost(bench.load(gate, requests, keys=n, warmup=5 * n + 500)))
+    points = sweep("keys", [10, 200] + ([] if quick else [2000]),
+                   lambda n: cost(bench.load(gate, requests, keys=n, warmup=5 * n + 500)))
     gate.stop()
+    return {"sweeps": {"keys": points}}
+
+
+def over_workers(bench, requests, quick):
+    points = []
+    for workers in (1, 2):
+        gate = bench.start("enforce", changes={"workers": workers})
+        points += sweep("workers", [workers], lambda n, gate=gate: cost(bench.load(gate, requests, warmup=1000)))
+        gate.stop()
+    return {"sweeps": {"workers": points}}
+
+
+def batch_sizes(bench, requests, quick):
+    batches = {}
     for connections in (1, 8, 64, 256):
         gate = bench.start("enforce")
         bench.load(gate, requests // 2, connections=connections)
-        batches[connections] = read_batches(gate)
+        batches[str(connections)] = read_batches(gate)
         gate.stop()
-    result["workers"] = []
-    for workers in (1, 2):
-        gate = bench.start("enforce", changes={"workers": workers})
-        result["workers"].append((workers, cost(bench.load(gate, requests, warmup=1000))))
-        gate.stop()
-    return result, batches
+    return {"batches": batches}
 
 
-def peers(bench, requests):
+def peers(bench, requests, quick):
     values = {}
     for name, kind in (("haproxy", Haproxy), ("nginx", Nginx)):
         if not (shutil.which(name) or pathlib.Path("/usr/sbin", name).exists()):
             continue
         proxy = kind(bench.setup, name).start()
         try:
-            values[name] = measure.keep_alive(bench.setup, proxy, requests)["cpu_us"]
+            values[name] = statistics.median(measure.keep_alive(bench.setup, proxy, requests)["cpu_us"]
+                                             for _ in range(ROUNDS))
         finally:
             proxy.stop()
-    return values
+    return {"peers": values}
 
 
 # ---- the page ----
@@ -199,45 +226,67 @@ def page(facts, out):
         "</style>" + "\n".join(parts) + "\n")
 
 
+def profiles(bench, build, out, folder, requests):
+    facts = {"cpu_us": {}, "stages": {}, "latency": {}}
+    symbols = stages.read_symbols(build)
+    for mode in ("enforce", "off"):
+        print(f"  profile, {mode}")
+        stacks, cpu_us, told, _ = record(bench, mode, build, folder, requests)
+        facts["cpu_us"][mode], facts["latency"][mode] = cpu_us, told["latency_us"]
+        facts["stages"][mode] = by_stage(stacks, symbols, cpu_us)
+        (out / f"flame-{mode}.svg").write_text(flamegraph.draw(fold(stacks, symbols), f"mode {mode}: {len(stacks)} samples",
+                                                               stages.COLOURS.get))
+    return facts
+
+
+PARTS = {"peers": peers, "connections": over_connections, "bodies": over_bodies, "keys": over_keys, "batches": batch_sizes,
+         "workers": over_workers}
+
+
+def describe(build):
+    cpu = next((line.partition(":")[2].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
+    version = subprocess.run([build / "popgate", "--version"], capture_output=True, text=True).stdout
+    return {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "cpu": cpu,
+            "kernel": os.uname().release, "load": os.getloadavg()[0], "version": " ".join(version.split())}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", required=True)
     parser.add_argument("--out")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--part", action="append", choices=["profile", *PARTS])
     arguments = parser.parse_args()
     build = pathlib.Path(arguments.build).resolve()
     out = pathlib.Path(arguments.out or ROOT / "build-perf" / "report").resolve()
     out.mkdir(parents=True, exist_ok=True)
-    requests = 8000 if arguments.quick else 40000
+    requests = 8000 if arguments.quick else 30000
     cpus = sorted(os.sched_getaffinity(0))
     folder = pathlib.Path(tempfile.mkdtemp(prefix="popgate-perf-"))
     os.chmod(folder, 0o755)
     bench = Bench(folder, build / "popgate", build / "bench" / "bench_upstream", (cpus[-1], cpus[0]))
-    cpu = next((line.partition(":")[2].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
-    facts = {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "cpu": cpu,
-             "kernel": os.uname().release, "load": os.getloadavg()[0],
-             "version": " ".join(subprocess.run([build / "popgate", "--version"], capture_output=True,
-                                                text=True).stdout.split()),
-             "cpu_us": {}, "stages": {}, "latency": {}, "flames": {}}
-    symbols = stages.read_symbols(build)
+    results = out / "results.json"
+    facts = json.loads(results.read_text()) if arguments.part and results.exists() else {"sweeps": {}}
+    facts.update(describe(build))
+    wanted = arguments.part or ["profile", *PARTS]
     try:
-        for mode in ("enforce", "off"):
-            print(f"  profile, {mode}")
-            stacks, cpu_us, told, _ = record(bench, mode, build, folder, requests)
-            facts["cpu_us"][mode], facts["latency"][mode] = cpu_us, told["latency_us"]
-            facts["stages"][mode] = by_stage(stacks, symbols, cpu_us)
-            facts["flames"][mode] = flamegraph.draw(fold(stacks, symbols), f"mode {mode}: {len(stacks)} samples",
-                                                    stages.COLOURS.get)
-            (out / f"flame-{mode}.svg").write_text(facts["flames"][mode])
-        facts["peers"] = peers(bench, requests)
-        facts["sweeps"], facts["batches"] = sweeps(bench, requests, arguments.quick)
+        if "profile" in wanted:
+            facts.update(profiles(bench, build, out, folder, requests))
+        for name in (name for name in PARTS if name in wanted):
+            found = PARTS[name](bench, requests, arguments.quick)
+            facts["sweeps"].update(found.pop("sweeps", {}))
+            facts.update(found)
     finally:
         bench.stop()
         shutil.rmtree(folder, ignore_errors=True)
+    results.write_text(json.dumps(facts, indent=1) + "\n")
+    missing = {"cpu_us", "peers", "batches"} - set(facts)
+    if missing or len(facts["sweeps"]) < 6:
+        print(f"{results}: the page is written when every part is there")
+        return
+    facts["flames"] = {mode: (out / f"flame-{mode}.svg").read_text() for mode in ("enforce", "off")}
     page(facts, out)
-    kept = {key: value for key, value in facts.items() if key != "flames"}
-    (out / "results.json").write_text(json.dumps(kept, indent=1) + "\n")
-    print(f"{out}/report.html\n{out}/results.json: to keep it, copy it to perf/results/")
+    print(f"{out}/report.html\n{results}: to keep it, copy it to perf/results/")
 
 
 main()
