@@ -1,8 +1,7 @@
 /* How fast signatures are verified: per algorithm, implementation and batch size, as a ratio to the
  * linked BoringSSL, in one process and in turns (a slice of each, round robin), so that a machine
  * that slows down slows all of them. Also new keys, a flood of keys that never come back, what a
- * table costs in memory and time, and how long a start takes. Usage: bench_crypto [SECONDS_PER_ROW]
- * [KEY_MEMORY_MIB] */
+ * table costs in memory and time, and how long a start takes. */
 #include "base/rcu.h"
 #include "crypto/verifier.h"
 
@@ -16,7 +15,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define WARM_KEYS    256
 #define PER_KEY      8
 #define FLOOD_KEYS   4096
 #define MESSAGE_SIZE 384 /* the signing input of a usual DPoP proof with its JWK */
@@ -193,6 +191,19 @@ static void round_robin(struct row *rows, size_t count, const struct material *m
     }
 }
 
+/* What the command line says. */
+struct wish {
+    double seconds;      /* a row */
+    size_t memory, keys; /* bytes; keys with a context */
+    size_t batch;        /* 0: all of them */
+    const char *algorithm, *implementation, *part;
+};
+
+static bool wished(const char *wish, const char *name)
+{
+    return wish == NULL || strcmp(wish, name) == 0;
+}
+
 static const char *const tiers[] = {"reference", "portable", "ifma"};
 static const size_t batches[] = {1, 8, 16, 64};
 
@@ -218,81 +229,85 @@ static void print_rows(const char *what, const struct row *rows, size_t count)
     }
 }
 
-/* 256 keys whose contexts are there. */
-static void bench_warm(const char *name, enum signature_algorithm algorithm, double seconds,
-                       size_t memory, struct verify_scratch *scratch)
+/* Uses every key until its context is there: the second use builds it. The budget of a flood may
+ * hold that up, so time is given. */
+static void warm(struct verifier *verifier, const struct material *m,
+                 struct verify_scratch *scratch)
 {
-    struct material m = make(algorithm, WARM_KEYS, PER_KEY);
-    struct row rows[1 + 12] = {{.batch = 1}};
-    size_t count = 1;
-    struct verifier *verifiers[3] = {0};
-    for (size_t t = 1; t < 3; t++) {
-        verifiers[t] = verifier_make(tiers[t], memory, true);
-        if (verifiers[t] == NULL) {
-            continue;
+    struct verifier_counters counters;
+    for (double begun = now_s(); now_s() < begun + 5;) {
+        for (size_t i = 0; i < m->keys; i++) {
+            struct verify_job job = {
+                .algorithm = m->algorithm,
+                .key = &m->public[i],
+                .message = span_make(m->messages[i * m->per_key], MESSAGE_SIZE),
+                .signature = span_make(m->signatures[i * m->per_key], 64)};
+            verify_batch(verifier, scratch, &job, 1);
+            rcu_quiescent();
         }
-        /* Every signature three times: the second use of a key builds its context. The budget of a
-         * flood would hold that up, so time is given until all are there. */
-        for (size_t round = 0; round < 200; round++) {
-            for (size_t i = 0; i < m.keys; i++) {
-                struct verify_job job = {
-                    .algorithm = algorithm,
-                    .key = &m.public[i],
-                    .message = span_make(m.messages[i * m.per_key], MESSAGE_SIZE),
-                    .signature = span_make(m.signatures[i * m.per_key], 64)};
-                /* Twice in a row: two keys that share a slot of the filter of keys seen once would
-                 * otherwise drive each other out, round after round. */
-                verify_batch(verifiers[t], scratch, &job, 1);
-                verify_batch(verifiers[t], scratch, &job, 1);
-                rcu_quiescent();
-            }
-            struct verifier_counters counters;
-            verifier_read_counters(verifiers[t], &counters);
-            if (counters.key_contexts >= WARM_KEYS) {
-                break;
-            }
-        }
-        struct verifier_counters counters;
-        verifier_read_counters(verifiers[t], &counters);
-        printf("  %-8s %-10s %llu contexts, %llu bytes each, window %u\n", name, tiers[t],
-               (unsigned long long)counters.key_contexts,
-               (unsigned long long)(counters.key_contexts > 0
-                                        ? counters.key_context_bytes / counters.key_contexts
-                                        : 0),
-               verifiers[t]->windows[signature_key_type(algorithm)]);
-        for (size_t b = 0; b < 4; b++) {
-            rows[count++] = (struct row){.verifier = verifiers[t], .batch = batches[b]};
+        verifier_read_counters(verifier, &counters);
+        if (counters.key_contexts >= m->keys) {
+            break;
         }
     }
-    round_robin(rows, count, &m, scratch, seconds);
-    print_rows(name, rows, count);
-    for (size_t t = 0; t < 3; t++) {
-        verifier_free(verifiers[t]);
+    printf("  %llu contexts, %llu bytes each, window %u\n",
+           (unsigned long long)counters.key_contexts,
+           (unsigned long long)(counters.key_contexts > 0
+                                    ? counters.key_context_bytes / counters.key_contexts
+                                    : 0),
+           verifier->windows[signature_key_type(m->algorithm)]);
+}
+
+/* Keys whose contexts are there. One implementation after the other, as a process has only one: the
+ * tables of two would push each other out of the caches. */
+static void bench_warm(const char *name, enum signature_algorithm algorithm,
+                       const struct wish *wish, struct verify_scratch *scratch)
+{
+    struct material m = make(algorithm, wish->keys, PER_KEY);
+    for (size_t t = 1; t < 3; t++) {
+        struct verifier *verifier = wished(wish->implementation, tiers[t])
+                                        ? verifier_make(tiers[t], wish->memory, true)
+                                        : NULL;
+        if (verifier == NULL) {
+            continue;
+        }
+        warm(verifier, &m, scratch);
+        struct row rows[1 + 4] = {{.batch = 1}};
+        size_t count = 1;
+        for (size_t b = 0; b < 4; b++) {
+            if (wish->batch == 0 || wish->batch == batches[b]) {
+                rows[count++] = (struct row){.verifier = verifier, .batch = batches[b]};
+            }
+        }
+        round_robin(rows, count, &m, scratch, wish->seconds);
+        print_rows(name, rows, count);
+        verifier_free(verifier);
     }
     material_free(&m);
 }
 
 /* Keys without contexts: with no key memory at all, and with the default while none ever comes
  * back. */
-static void bench_new(const char *name, enum signature_algorithm algorithm, double seconds,
-                      size_t memory, struct verify_scratch *scratch)
+static void bench_new(const char *name, enum signature_algorithm algorithm, const struct wish *wish,
+                      struct verify_scratch *scratch)
 {
     struct material m = make(algorithm, FLOOD_KEYS, 1);
     struct row rows[1 + 8] = {{.batch = 1}};
     size_t count = 1;
     struct verifier *verifiers[3] = {0};
     for (size_t t = 1; t < 3; t++) {
-        verifiers[t] = verifier_make(tiers[t], 0, false);
+        verifiers[t] = wished(wish->implementation, tiers[t]) ? verifier_make(tiers[t], 0, false)
+                                                              : NULL;
         for (size_t b = 0; b < 2 && verifiers[t] != NULL; b++) {
             rows[count++] = (struct row){.verifier = verifiers[t], .batch = batches[b]};
         }
     }
-    round_robin(rows, count, &m, scratch, seconds);
+    round_robin(rows, count, &m, scratch, wish->seconds);
     printf("  new keys:\n");
     print_rows(name, rows, count);
     /* The flood: every key once through a fresh verifier, so the filter has seen none of them. */
     for (size_t b = 0; b < 2; b++) {
-        struct verifier *verifier = verifier_make(NULL, memory, false);
+        struct verifier *verifier = verifier_make(NULL, wish->memory, false);
         double begun = now_s();
         struct verify_job jobs[8];
         for (size_t i = 0; i < m.keys; i += batches[b]) {
@@ -320,10 +335,12 @@ static void bench_new(const char *name, enum signature_algorithm algorithm, doub
 }
 
 /* What building one context costs, in verifications by BoringSSL. */
-static void bench_build(const char *name, enum public_key_type type, size_t memory)
+static void bench_build(const char *name, enum public_key_type type, const struct wish *wish)
 {
     for (size_t t = 1; t < 3; t++) {
-        struct verifier *verifier = verifier_make(tiers[t], memory, false);
+        struct verifier *verifier = wished(wish->implementation, tiers[t])
+                                        ? verifier_make(tiers[t], wish->memory, false)
+                                        : NULL;
         if (verifier == NULL) {
             continue;
         }
@@ -351,28 +368,78 @@ static void bench_build(const char *name, enum public_key_type type, size_t memo
     }
 }
 
+static const char usage[] =
+    "usage: bench_crypto [--seconds=N] [--memory=MIB] [--keys=N] [--algorithm=ES256|Ed25519]\n"
+    "                    [--implementation=portable|ifma] [--part=build|warm|new]\n"
+    "                    [--batch=1|8|16|64]\n"
+    "  --seconds=N  a row (1)   --memory=MIB  for contexts (32)   --keys=N  with a context (256)\n";
+
+/* The value of `--name=value`, or NULL. */
+static const char *option(const char *argument, const char *name)
+{
+    size_t size = strlen(name);
+    return strncmp(argument, name, size) == 0 && argument[size] == '=' ? argument + size + 1 : NULL;
+}
+
+static bool read_wish(int argc, char **argv, struct wish *wish)
+{
+    *wish = (struct wish){.seconds = 1, .memory = (size_t)32 << 20, .keys = 256};
+    for (int i = 1; i < argc; i++) {
+        const char *value;
+        if ((value = option(argv[i], "--seconds")) != NULL) {
+            wish->seconds = strtod(value, NULL);
+        } else if ((value = option(argv[i], "--memory")) != NULL) {
+            wish->memory = (size_t)strtoul(value, NULL, 10) << 20;
+        } else if ((value = option(argv[i], "--keys")) != NULL) {
+            wish->keys = strtoul(value, NULL, 10);
+        } else if ((value = option(argv[i], "--batch")) != NULL) {
+            wish->batch = strtoul(value, NULL, 10);
+        } else if ((value = option(argv[i], "--algorithm")) != NULL) {
+            wish->algorithm = value;
+        } else if ((value = option(argv[i], "--implementation")) != NULL) {
+            wish->implementation = value;
+        } else if ((value = option(argv[i], "--part")) != NULL) {
+            wish->part = value;
+        } else {
+            return false;
+        }
+    }
+    return wish->seconds > 0 && wish->keys > 0 && wish->keys <= 65536;
+}
+
 int main(int argc, char **argv)
 {
-    double seconds = argc > 1 ? strtod(argv[1], NULL) : 1;
-    size_t memory = (size_t)(argc > 2 ? strtoul(argv[2], NULL, 10) : 32) << 20;
+    struct wish wish;
+    if (!read_wish(argc, argv, &wish)) {
+        bool help = argc == 2 && strcmp(argv[1], "--help") == 0;
+        fputs(usage, help ? stdout : stderr);
+        return help ? 0 : 2;
+    }
+    setvbuf(stdout, NULL, _IOLBF, 0);
     rcu_register();
     struct verify_scratch *scratch = verify_scratch_new();
-    require(scratch != NULL && seconds > 0);
-    printf("BoringSSL API version %d; %d keys, messages of %d bytes hashed in every row, "
+    require(scratch != NULL);
+    printf("BoringSSL API version %d; %zu keys, messages of %d bytes hashed in every row, "
            "key memory %zu MiB\n",
-           BORINGSSL_API_VERSION, WARM_KEYS, MESSAGE_SIZE, memory >> 20);
+           BORINGSSL_API_VERSION, wish.keys, MESSAGE_SIZE, wish.memory >> 20);
     static const struct {
         const char *name;
         enum signature_algorithm algorithm;
     } runs[] = {{"ES256", SIGNATURE_ES256}, {"Ed25519", SIGNATURE_EDDSA}};
     for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
-        if (argc > 3 && strcmp(argv[3], runs[i].name) != 0) {
+        if (!wished(wish.algorithm, runs[i].name)) {
             continue;
         }
         printf("%s\n", runs[i].name);
-        bench_build(runs[i].name, signature_key_type(runs[i].algorithm), memory);
-        bench_warm(runs[i].name, runs[i].algorithm, seconds, memory, scratch);
-        bench_new(runs[i].name, runs[i].algorithm, seconds, memory, scratch);
+        if (wished(wish.part, "build")) {
+            bench_build(runs[i].name, signature_key_type(runs[i].algorithm), &wish);
+        }
+        if (wished(wish.part, "warm")) {
+            bench_warm(runs[i].name, runs[i].algorithm, &wish, scratch);
+        }
+        if (wished(wish.part, "new")) {
+            bench_new(runs[i].name, runs[i].algorithm, &wish, scratch);
+        }
     }
     verify_scratch_free(scratch);
     rcu_unregister();
