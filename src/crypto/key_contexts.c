@@ -1,15 +1,19 @@
 #include "crypto/key_contexts.h"
 
+#include "crypto/table_memory.h"
+
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 #include <xxhash.h>
 
-/* The filter of keys seen once: 16 bits of the hash at a place the hash gives. 128 KiB; a flood
- * overwrites a slot about every 65536 proofs, so a client that comes back sooner is recognised
- * through it. */
-#define SEEN_SLOTS 65536
+/* The filter of keys seen once: sets of four, one word of four 16-bit tags, the newest lowest. A
+ * set is found by some bits of the hash, the tag is others. 128 KiB; a flood pushes a key out after
+ * about 65536 proofs, so a client that comes back sooner is recognised through it. Four to a set,
+ * because two keys that shared a slot and came in turns would push each other out for ever. */
+#define SEEN_SETS 16384
+#define SEEN_WAYS 4
 /* Distinct keys being built at the same moment, at most: one a worker. */
 #define BUILDING_MAX 64
 /* The smallest context: bounds the clock's slots. */
@@ -24,14 +28,15 @@ struct key_contexts {
     struct key_contexts_options options;
     struct rcu_map *map;
     uint8_t secret[HASH_SECRET_BYTES]; /* random: XXH3's key */
-    _Atomic uint16_t *seen;
+    _Atomic uint64_t *seen;
 
     _Atomic uint64_t live, bytes, builds, evictions, refusals;
     _Atomic uint64_t retired_bytes; /* of `bytes`, unlinked and waiting for their grace period */
     _Atomic uint64_t
         built_until_ns; /* the bucket: a build is allowed while this is at most burst ahead */
 
-    pthread_mutex_t mutex; /* everything below; never taken on the way of a hit */
+    pthread_mutex_t mutex;   /* everything below; never taken on the way of a hit */
+    struct table_pool *pool; /* NULL: no memory at all */
     struct key_context **clock;
     size_t clock_size, clock_used, clock_hand;
     uint64_t building[BUILDING_MAX];
@@ -78,12 +83,18 @@ struct key_contexts *key_contexts_new(const struct key_contexts_options *options
     store->options = *options;
     store->clock_size = options->memory_max / CONTEXT_BYTES_MIN;
     store->map = rcu_map_new(store->clock_size < 65536 ? store->clock_size : 65536);
-    store->seen = calloc(SEEN_SLOTS, sizeof *store->seen);
+    store->seen = calloc(SEEN_SETS, sizeof *store->seen);
     store->clock = calloc(store->clock_size + 1, sizeof(struct key_context *));
+    /* Whole pieces only, so that memory_max is the bound. A context is a clock's slot, or retired
+     * and waiting: each is a piece of CONTEXT_BYTES_MIN at least. */
+    const size_t pooled = options->memory_max / ENGINE_ALIGNMENT * ENGINE_ALIGNMENT;
+    store->pool = pooled > 0 ? table_pool_new(pooled, store->clock_size + 1) : NULL;
     if (store->map == NULL || store->seen == NULL || store->clock == NULL ||
+        (pooled > 0 && store->pool == NULL) ||
         RAND_bytes(store->secret, sizeof store->secret) != 1 ||
         pthread_mutex_init(&store->mutex, NULL) != 0) {
         rcu_map_free(store->map);
+        table_pool_free(store->pool);
         free(store->seen);
         free(store->clock);
         free(store);
@@ -92,12 +103,18 @@ struct key_contexts *key_contexts_new(const struct key_contexts_options *options
     return store;
 }
 
-static void context_free(struct key_context *context)
+static void context_cleanup(struct key_context *context)
 {
     if (context->engine->table_cleanup != NULL) {
         context->engine->table_cleanup(context->table);
     }
-    free(context);
+}
+
+/* The mutex is held. */
+static void give_back(struct key_contexts *store, void *memory, size_t bytes)
+{
+    table_pool_give(store->pool, memory, bytes);
+    atomic_fetch_sub(&store->bytes, bytes);
 }
 
 static void free_retired(struct rcu_deferred *deferred)
@@ -107,9 +124,11 @@ static void free_retired(struct rcu_deferred *deferred)
                                                                           deferred));
     struct key_contexts *store = context->store;
     size_t bytes = context->bytes;
-    context_free(context);
-    atomic_fetch_sub(&store->bytes, bytes);
+    context_cleanup(context);
+    pthread_mutex_lock(&store->mutex);
+    give_back(store, context, bytes);
     atomic_fetch_sub(&store->retired_bytes, bytes);
+    pthread_mutex_unlock(&store->mutex);
 }
 
 void key_contexts_free(struct key_contexts *store)
@@ -120,9 +139,10 @@ void key_contexts_free(struct key_contexts *store)
     rcu_wait_deferred();
     for (size_t i = 0; i < store->clock_used; i++) {
         rcu_map_remove(store->map, &store->clock[i]->node);
-        context_free(store->clock[i]);
+        context_cleanup(store->clock[i]);
     }
     rcu_map_free(store->map);
+    table_pool_free(store->pool);
     pthread_mutex_destroy(&store->mutex);
     free(store->seen);
     free(store->clock);
@@ -153,13 +173,17 @@ bool key_contexts_admit(struct key_contexts *store, uint64_t hash)
     if (store->options.memory_max == 0) {
         return false;
     }
-    /* Zero is an empty slot. Relaxed: the filter is a guess. */
-    uint16_t tag = (uint16_t)((hash >> 48) | 1);
-    _Atomic uint16_t *slot = &store->seen[hash % SEEN_SLOTS];
-    if (atomic_load_explicit(slot, memory_order_relaxed) == tag) {
-        return true;
+    uint64_t tag = hash >> 48;
+    tag += tag == 0; /* zero is an empty place */
+    _Atomic uint64_t *set = &store->seen[hash % SEEN_SETS];
+    /* Relaxed, and not exchanged at once: the filter is a guess. */
+    const uint64_t tags = atomic_load_explicit(set, memory_order_relaxed);
+    for (unsigned way = 0; way < SEEN_WAYS; way++) {
+        if ((tags >> (16 * way) & 0xffff) == tag) {
+            return true;
+        }
     }
-    atomic_store_explicit(slot, tag, memory_order_relaxed);
+    atomic_store_explicit(set, tags << 16 | tag, memory_order_relaxed);
     return false;
 }
 
@@ -203,30 +227,33 @@ static void retire(struct key_contexts *store, struct key_context *context)
     rcu_defer(&context->deferred, free_retired);
 }
 
-/* Retires contexts until what is live leaves room for `bytes`: CLOCK, the first whose mark is down;
- * every pass takes marks down, so two rounds always find one. */
-static void evict(struct key_contexts *store, size_t bytes)
+/* CLOCK: retires the first context whose mark is down; every pass takes marks down, so two rounds
+ * always find one. There is one. */
+static void evict_one(struct key_contexts *store)
 {
-    while (store->clock_used > 0) {
-        /* Read while free_retired is between its two subtractions this is too low, maybe below
-         * zero: then nothing is evicted that need not be, and build_begin's own check, on `bytes`
-         * alone, still holds the bound. */
-        uint64_t used = atomic_load(&store->bytes);
-        uint64_t retired = atomic_load(&store->retired_bytes);
-        uint64_t live = used > retired ? used - retired : 0;
-        if (live + bytes <= store->options.memory_max && store->clock_used < store->clock_size) {
-            return;
-        }
+    for (;;) {
         if (store->clock_hand >= store->clock_used) {
             store->clock_hand = 0;
         }
         struct key_context *context = store->clock[store->clock_hand];
-        if (atomic_load_explicit(&context->referenced, memory_order_relaxed)) {
-            atomic_store_explicit(&context->referenced, false, memory_order_relaxed);
-            store->clock_hand++;
-        } else {
+        if (!atomic_load_explicit(&context->referenced, memory_order_relaxed)) {
             retire(store, context); /* the last one takes its place under the hand */
+            return;
         }
+        atomic_store_explicit(&context->referenced, false, memory_order_relaxed);
+        store->clock_hand++;
+    }
+}
+
+/* Retires contexts until what is live leaves room for `bytes`. */
+static void evict(struct key_contexts *store, size_t bytes)
+{
+    while (store->clock_used > 0) {
+        uint64_t live = atomic_load(&store->bytes) - atomic_load(&store->retired_bytes);
+        if (live + bytes <= store->options.memory_max && store->clock_used < store->clock_size) {
+            return;
+        }
+        evict_one(store);
     }
 }
 
@@ -242,7 +269,7 @@ static bool is_building(const struct key_contexts *store, uint64_t hash)
 
 /* Reserves the memory and the right to build. */
 static enum status build_begin(struct key_contexts *store, size_t bytes, uint64_t hash,
-                               const struct public_key *key)
+                               const struct public_key *key, struct key_context **context)
 {
     enum status status = STATUS_OK;
     pthread_mutex_lock(&store->mutex);
@@ -257,6 +284,16 @@ static enum status build_begin(struct key_contexts *store, size_t bytes, uint64_
         if (atomic_load(&store->bytes) + bytes > store->options.memory_max ||
             store->clock_used + store->building_count >= store->clock_size) {
             status = STATUS_FULL;
+        } else {
+            *context = table_pool_take(store->pool, bytes);
+            if (*context == NULL) {
+                /* Room enough, but not in one piece: tables of another kind stand between. One more
+                 * makes way, for the next time, unless some already do. */
+                if (store->clock_used > 0 && atomic_load(&store->retired_bytes) == 0) {
+                    evict_one(store);
+                }
+                status = STATUS_FULL;
+            }
         }
     }
     if (status == STATUS_OK) {
@@ -267,9 +304,9 @@ static enum status build_begin(struct key_contexts *store, size_t bytes, uint64_
     return status;
 }
 
-/* Publishes `context`, or with NULL gives the reservation back. */
+/* Publishes `context`, or when it was not built gives the reservation back. */
 static void build_end(struct key_contexts *store, struct key_context *context, size_t bytes,
-                      uint64_t hash)
+                      uint64_t hash, bool built)
 {
     pthread_mutex_lock(&store->mutex);
     for (size_t i = 0; i < store->building_count; i++) {
@@ -278,16 +315,16 @@ static void build_end(struct key_contexts *store, struct key_context *context, s
             break;
         }
     }
-    if (context != NULL && rcu_map_add(store->map, hash, match, &context->key, &context->node)) {
+    if (built && rcu_map_add(store->map, hash, match, &context->key, &context->node)) {
         context->slot = store->clock_used;
         store->clock[store->clock_used++] = context;
         atomic_fetch_add(&store->live, 1);
         atomic_fetch_add(&store->builds, 1);
     } else {
-        if (context != NULL) {
-            context_free(context);
+        if (built) {
+            context_cleanup(context);
         }
-        atomic_fetch_sub(&store->bytes, bytes);
+        give_back(store, context, bytes);
     }
     pthread_mutex_unlock(&store->mutex);
 }
@@ -298,7 +335,9 @@ enum status key_contexts_build(struct key_contexts *store, const struct engine *
 {
     size_t bytes = sizeof(struct key_context) + engine->table_bytes(window);
     bytes = (bytes + ENGINE_ALIGNMENT - 1) / ENGINE_ALIGNMENT * ENGINE_ALIGNMENT;
-    enum status status = budget_allows(store) ? build_begin(store, bytes, hash, key) : STATUS_FULL;
+    struct key_context *context = NULL;
+    enum status status = budget_allows(store) ? build_begin(store, bytes, hash, key, &context)
+                                              : STATUS_FULL;
     if (status != STATUS_OK) {
         if (status == STATUS_FULL) {
             atomic_fetch_add(&store->refusals, 1);
@@ -306,22 +345,14 @@ enum status key_contexts_build(struct key_contexts *store, const struct engine *
         return status;
     }
     uint64_t begun = clock_ns(CLOCK_THREAD_CPUTIME_ID);
-    struct key_context *context = aligned_alloc(ENGINE_ALIGNMENT, bytes);
-    status = STATUS_NO_MEMORY;
-    if (context != NULL) {
-        memset(context, 0, sizeof *context);
-        context->store = store;
-        context->engine = engine;
-        context->bytes = bytes;
-        context->key = *key;
-        /* Not marked: a key that is not used again goes first. */
-        status = engine->table_build(shared, scratch, window, key, context->table);
-        if (status != STATUS_OK) {
-            free(context);
-            context = NULL;
-        }
-    }
-    build_end(store, context, bytes, hash);
+    memset(context, 0, sizeof *context);
+    context->store = store;
+    context->engine = engine;
+    context->bytes = bytes;
+    context->key = *key;
+    /* Not marked: a key that is not used again goes first. */
+    status = engine->table_build(shared, scratch, window, key, context->table);
+    build_end(store, context, bytes, hash, status == STATUS_OK);
     budget_charge(store, clock_ns(CLOCK_THREAD_CPUTIME_ID) - begun);
     return status;
 }

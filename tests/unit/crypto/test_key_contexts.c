@@ -154,6 +154,29 @@ Test(key_contexts, two_stores_hash_differently)
     done(a);
 }
 
+Test(key_contexts, keys_that_share_a_set_of_the_filter_are_admitted_all_the_same)
+{
+    struct key_contexts *store = store_for(4);
+    /* Equal low bits are the same set, whatever its size; four keys that come in turns. */
+    for (uint64_t set = 0; set < 3; set++) {
+        for (uint64_t key = 0; key < 4; key++) {
+            cr_assert_not(key_contexts_admit(store, set | (key * 1000 + 1) << 48));
+        }
+        for (uint64_t key = 0; key < 4; key++) {
+            cr_assert(key_contexts_admit(store, set | (key * 1000 + 1) << 48), "key %d", (int)key);
+        }
+        /* A fifth pushes the oldest out, and nobody else. */
+        cr_assert_not(key_contexts_admit(store, set | UINT64_C(9999) << 48));
+        cr_assert(key_contexts_admit(store, set | UINT64_C(1001) << 48));
+        cr_assert(key_contexts_admit(store, set | UINT64_C(9999) << 48));
+        cr_assert_not(key_contexts_admit(store, set | UINT64_C(1) << 48));
+    }
+    /* A tag of zero is not an empty place. */
+    cr_assert_not(key_contexts_admit(store, 77));
+    cr_assert(key_contexts_admit(store, 77));
+    done(store);
+}
+
 Test(key_contexts, a_key_is_admitted_when_it_comes_again)
 {
     struct key_contexts *store = store_for(1);
@@ -323,6 +346,34 @@ Test(key_contexts, one_builder_at_a_time_per_key)
     rcu_online();
     cr_assert_eq(built, 200);
     cr_assert_eq(atomic_load(&tables), 200, "no table was built twice");
+    done(store);
+}
+
+/* Tables of two sizes: where the room there is lies in pieces, contexts make way until one is large
+ * enough, and memory stays within its bound. */
+Test(key_contexts, tables_of_two_sizes_share_the_memory)
+{
+    struct key_contexts *store = store_for(12);
+    const struct engine large = {.key_type = KEY_ED25519,
+                                 .table_bytes = fake_bytes,
+                                 .table_build = fake_build,
+                                 .table_cleanup = fake_cleanup};
+    unsigned built[2] = {0};
+    for (unsigned turn = 0; turn < 400; turn++) {
+        const bool is_large = turn / 50 % 2 != 0;
+        struct public_key key = key_number(turn % 200);
+        enum status status = key_contexts_build(store, &large, NULL, NULL, is_large ? 4 : 0,
+                                                key_contexts_hash(store, &key), &key);
+        cr_assert(status == STATUS_OK || status == STATUS_FULL || status == STATUS_EXISTS);
+        built[is_large] += status == STATUS_OK;
+        rcu_quiescent();
+        rcu_wait_deferred();
+        struct key_contexts_counters counters;
+        key_contexts_read_counters(store, &counters);
+        cr_assert_leq(counters.bytes, 12 * CONTEXT_BYTES);
+    }
+    cr_assert_gt(built[0], 60);
+    cr_assert_gt(built[1], 60);
     done(store);
 }
 
