@@ -84,6 +84,11 @@ function(popgate_set_instruction_sets)
     if(source MATCHES "_ifma\\.c$")
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS
         "-mavx512f;-mavx512dq;-mavx512vl;-mavx512bw;-mavx512ifma;-mbmi2;-madx;-O3")
+      # gcc schedules before it allocates registers only where told to: additions of points then run with the products
+      # of two side by side (a tenth faster; clang does so by itself).
+      if(source MATCHES "p256_verify_ifma\\.c$" AND CMAKE_C_COMPILER_ID STREQUAL "GNU")
+        set_property(SOURCE ${source} APPEND PROPERTY COMPILE_OPTIONS "-fschedule-insns;-fsched-pressure")
+      endif()
     elseif(source MATCHES "_avx2\\.c$")
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-mavx2;-mbmi2")
     elseif(source MATCHES "_bmi2\\.c$")

@@ -2,10 +2,12 @@
  * verified together. Jobs meet in an engine's vectors but never in a verdict: an engine answers for
  * each alone, and what it cannot answer (STATUS_AGAIN) goes to the reference, alone. */
 #include "crypto/reference.h"
-#include "crypto/sha256.h"
 #include "crypto/verifier.h"
 
 #define RAW_SIGNATURE_BYTES 64 /* ES256 and EdDSA */
+
+/* Of a message: a usual proof's. */
+#define ASKED_BYTES_MAX 512
 
 static enum status decide_by_reference(struct verify_scratch *scratch, const struct engine_job *job)
 {
@@ -107,15 +109,27 @@ static void enqueue(struct verifier *verifier, struct verify_scratch *scratch,
     } else {
         scratch->misses++;
     }
-    if (type == KEY_P256 && verifier->engines[type]->tier != ENGINE_REFERENCE) {
-        sha256(job->message, slot->digest);
-    }
+    slot->digest_wanted = true;
     if (group->count == ENGINE_JOBS_MAX) {
         if (context != NULL) {
             flush_known(verifier, scratch, type);
         } else {
             flush_unknown(verifier, scratch, type);
         }
+    }
+}
+
+/* The lines that enqueue and the engines are about to read, all of a turn at once. */
+static void ask_for_inputs(const struct verify_job *job)
+{
+    if (job->key != NULL) {
+        const uint8_t *key = (const uint8_t *)(const void *)job->key;
+        __builtin_prefetch(key);
+        __builtin_prefetch(key + 64);
+    }
+    __builtin_prefetch(job->signature.data);
+    for (size_t at = 0; at < job->message.size && at < ASKED_BYTES_MAX; at += 64) {
+        __builtin_prefetch(job->message.data + at);
     }
 }
 
@@ -172,6 +186,7 @@ void verify_batch(struct verifier *verifier, struct verify_scratch *scratch,
 {
     for (size_t i = 0; i < count; i++) {
         jobs[i].status = STATUS_FAILED;
+        ask_for_inputs(&jobs[i]);
     }
     for (size_t i = 0; i < count; i++) {
         enqueue(verifier, scratch, &jobs[i]);

@@ -40,7 +40,9 @@ struct engine_job {
     struct span
         signature; /* ES256, EdDSA: 64 bytes, any content (r, s or S out of range: FAILED) */
     struct span message;
-    uint8_t digest[32];     /* ES256 only: SHA-256 of the message */
+    /* ES256 only: SHA-256 of the message, which the engine writes first where it is wanted. */
+    bool digest_wanted;
+    uint8_t digest[32];
     struct verify_job *job; /* batch.c's */
     uint64_t key_hash;      /* batch.c's */
 };

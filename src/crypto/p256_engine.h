@@ -28,15 +28,17 @@ struct p256_pair64 {
 
 /* A thread's working memory. */
 struct p256_scratch64 {
-    struct p256_signature signatures[ENGINE_JOBS_MAX];
+    struct p256_loading loading;
     bool exceptional[ENGINE_JOBS_MAX];
     uintptr_t terms[ENGINE_JOBS_MAX][P256_TERMS_MAX];
     struct p256_point64 points[ENGINE_JOBS_MAX][P256_TERMS_MAX];
     struct p256_pair64 pairs[P256_PAIRS64_MAX];
     struct fe64 differences[P256_PAIRS64_MAX], products[P256_PAIRS64_MAX];
-    /* Of table building: 2^i P, projective and affine. */
-    struct fe64 chain_x[P256_DOUBLINGS], chain_y[P256_DOUBLINGS], chain_z[P256_DOUBLINGS];
-    struct p256_point64 chain[P256_DOUBLINGS];
+    /* Of table building: 2^i P, projective and affine. Read by vector loads, the affine ones as
+     * entries. */
+    _Alignas(64) struct fe64 chain_x[P256_DOUBLINGS];
+    struct fe64 chain_y[P256_DOUBLINGS], chain_z[P256_DOUBLINGS];
+    _Alignas(64) struct p256_point64 chain[P256_DOUBLINGS];
 };
 
 /* The two compilations of p256_verify64.h. verify: struct engine.verify_known. build: from a point

@@ -29,7 +29,7 @@ struct p256_scratch_ifma {
     uintptr_t terms[P256_GROUPS][P256_TERMS_MAX][FE8_LANES];
     struct p256_point8 points[P256_GROUPS][(P256_TERMS_MAX + 1) / 2];
     struct p256_step8 steps[P256_STEPS_MAX];
-    struct p256_signature signatures[ENGINE_JOBS_MAX];
+    struct p256_loading loading;
     /* verify_unknown: 1, 3, ... 31 times the key of every lane. */
     struct p256_entry multiples[FE8_LANES][P256_UNKNOWN_ENTRIES];
     struct p256_scratch64 build;
@@ -58,6 +58,16 @@ void p256_store_ifma(struct p256_entry *const out[FE8_LANES], const struct fe8 *
 /* struct engine.table_build's second half: the table of a point of the curve. */
 void p256_build_ifma_vartime(struct p256_entry *table, unsigned window,
                              const struct p256_point64 *point, struct p256_scratch_ifma *scratch);
+
+/* From scratch->loading, after p256_load, with live > 0, to the terms of every lane, for a
+ * signature a lane: u1 and u2 are not stored. */
+void p256_load_terms_ifma_vartime(const struct p256_entry *generator,
+                                  struct p256_scratch_ifma *scratch, unsigned window);
+
+/* From scratch->loading, after p256_load, with 1 <= live <= P256_FEW_MAX, to the jobs' statuses. */
+#define P256_FEW_MAX 4
+void p256_verify_few_ifma(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,
+                          unsigned window);
 
 /* struct engine.verify_known and verify_unknown. */
 void p256_verify_unknown_ifma(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,

@@ -2,6 +2,7 @@
 
 #include "crypto/modinv.h"
 #include "crypto/p256_field64.h"
+#include "crypto/sha256.h"
 
 const uint64_t p256_order[4] = {0xf3b9cac2fc632551, 0xbce6faada7179e84, 0xffffffffffffffff,
                                 0xffffffff00000000};
@@ -69,48 +70,75 @@ bool p256_scalar_load(uint64_t out[4], const uint8_t bytes[32])
     return (out[0] | out[1] | out[2] | out[3]) != 0 && p256_words_below(out, p256_order);
 }
 
-/* With products c[i] = s[0] ... s[i] / 2^(256 i): c[i - 1] / c[i] = 2^256 / s[i]. Hence from I =
- * 2^256 / c[i] follow 2^256 / s[i] = c[i - 1] I / 2^256, which makes e and r u1 and u2 by one
- * Montgomery product each, and the next I = s[i] I / 2^256. */
-size_t p256_signatures_load_vartime(struct p256_signature out[ENGINE_JOBS_MAX],
-                                    struct engine_job *jobs, size_t count)
+void p256_load(struct p256_loading *loading, struct engine_job *jobs, size_t count)
 {
     size_t live = 0;
-    uint64_t s[ENGINE_JOBS_MAX][4], products[ENGINE_JOBS_MAX][4];
     for (size_t i = 0; i < count; i++) {
         jobs[i].status = STATUS_FAILED;
         /* FIPS 186-5 section 6.4.2: "Inspect the values r and s. If r and s are not both integers
          * in the interval [1, n - 1], output 'reject'." */
-        if (!p256_scalar_load(out[live].r, jobs[i].signature.data) ||
-            !p256_scalar_load(s[live], jobs[i].signature.data + 32)) {
-            continue;
+        if (p256_scalar_load(loading->signatures[live].r, jobs[i].signature.data) &&
+            p256_scalar_load(loading->s[live], jobs[i].signature.data + 32)) {
+            loading->signatures[live++].job = &jobs[i];
         }
-        out[live].job = &jobs[i];
-        if (live == 0) {
-            memcpy(products[0], s[0], sizeof s[0]);
-        } else {
-            p256_scalar_multiply(products[live], products[live - 1], s[live]);
+    }
+    loading->live = live;
+}
+
+void p256_scalar_invert_vartime(uint64_t out[4], const uint64_t a[4])
+{
+    modinv_vartime(out, a, &order_modulus);
+}
+
+void p256_load_invert_vartime(struct p256_loading *loading)
+{
+    uint64_t(*products)[4] = loading->products;
+    memcpy(products[0], loading->s[0], sizeof products[0]);
+    for (size_t i = 1; i < loading->live; i++) {
+        p256_scalar_multiply(products[i], products[i - 1], loading->s[i]);
+    }
+    p256_scalar_invert_vartime(loading->inverse, products[loading->live - 1]);
+    p256_scalar_multiply(loading->inverse, loading->inverse, order_r2);
+}
+
+/* With products c[i] = s[0] ... s[i] / 2^(256 i): c[i - 1] / c[i] = 2^256 / s[i]. Hence from I =
+ * 2^256 / c[i] follow w = 2^256 / s[i] = c[i - 1] I / 2^256, which makes e and r u1 and u2 by one
+ * Montgomery product each, and the next I = s[i] I / 2^256. w takes the place of s[i]. */
+void p256_load_u2(struct p256_loading *loading, size_t index)
+{
+    struct p256_signature *signature = &loading->signatures[index];
+    uint64_t *s = loading->s[index], w[4];
+    if (index > 0) {
+        p256_scalar_multiply(w, loading->products[index - 1], loading->inverse);
+        p256_scalar_multiply(loading->inverse, loading->inverse, s);
+        memcpy(s, w, sizeof w);
+    } else {
+        memcpy(s, loading->inverse, sizeof w);
+    }
+    p256_scalar_multiply(signature->u2, signature->r, s);
+}
+
+void p256_load_digests(struct p256_loading *loading)
+{
+    struct span messages[ENGINE_JOBS_MAX];
+    uint8_t *digests[ENGINE_JOBS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < loading->live; i++) {
+        struct engine_job *job = loading->signatures[i].job;
+        if (job->digest_wanted) {
+            messages[count] = job->message;
+            digests[count++] = job->digest;
         }
-        live++;
     }
-    if (live == 0) {
-        return 0;
-    }
-    uint64_t inverse[4], w[4], e[4];
-    modinv_vartime(inverse, products[live - 1], &order_modulus);
-    p256_scalar_multiply(inverse, inverse, order_r2);
-    for (size_t i = live; i-- > 0;) {
-        if (i > 0) {
-            p256_scalar_multiply(w, products[i - 1], inverse);
-            p256_scalar_multiply(inverse, inverse, s[i]);
-        } else {
-            memcpy(w, inverse, sizeof w);
-        }
-        p256_words(e, out[i].job->digest);
-        p256_scalar_multiply(out[i].u1, e, w);
-        p256_scalar_multiply(out[i].u2, out[i].r, w);
-    }
-    return live;
+    sha256_many(messages, digests, count);
+}
+
+void p256_load_u1(struct p256_loading *loading, size_t index)
+{
+    struct p256_signature *signature = &loading->signatures[index];
+    uint64_t e[4];
+    p256_words(e, signature->job->digest);
+    p256_scalar_multiply(signature->u1, e, loading->s[index]);
 }
 
 bool p256_second_x(uint64_t out[4], const uint64_t r[4])

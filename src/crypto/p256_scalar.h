@@ -10,8 +10,9 @@ extern const uint64_t p256_order[4];
 
 /* A signature whose r and s are in range. u1 is below n and may be zero, u2 is 1 .. n - 1. */
 struct p256_signature {
+    _Alignas(32) uint64_t r[4];
+    uint64_t u1[4], u2[4];
     struct engine_job *job;
-    uint64_t r[4], u1[4], u2[4];
 };
 
 /* a b / 2^256 mod n, below n. a any four words, b below n (or the other way round). */
@@ -20,11 +21,30 @@ void p256_scalar_multiply(uint64_t out[4], const uint64_t a[4], const uint64_t b
 /* Big-endian bytes to words and whether they are in 1 .. n - 1. */
 bool p256_scalar_load(uint64_t out[4], const uint8_t bytes[32]);
 
-/* Takes the jobs whose r and s are in range into `out`, in order, and returns how many those are;
- * the others' status is FAILED. One inversion for all, by Montgomery's trick ("Speeding the Pollard
- * and elliptic curve methods of factorization", 1987, section 10.3.1). */
-size_t p256_signatures_load_vartime(struct p256_signature out[ENGINE_JOBS_MAX],
-                                    struct engine_job *jobs, size_t count);
+/* A call's signatures on their way from bytes to u1 and u2. */
+struct p256_loading {
+    size_t live; /* signatures whose r and s are in range */
+    uint64_t inverse[4];
+    _Alignas(32) uint64_t s[ENGINE_JOBS_MAX][4];
+    uint64_t products[ENGINE_JOBS_MAX][4];
+    struct p256_signature signatures[ENGINE_JOBS_MAX];
+};
+
+/* Takes the jobs whose r and s are in range into loading->signatures, in order; the others' status
+ * is FAILED. Then come p256_load_invert_vartime (one inversion for all, by Montgomery's trick,
+ * "Speeding the Pollard and elliptic curve methods of factorization", 1987, section 10.3.1); for
+ * every signature, the last first, p256_load_u2, which needs no hash, so that the lines of the
+ * key's table, which u2 names, are under way while the messages are hashed; p256_load_digests; and
+ * for every signature p256_load_u1. */
+void p256_load(struct p256_loading *loading, struct engine_job *jobs, size_t count);
+void p256_load_invert_vartime(struct p256_loading *loading);
+void p256_load_u2(struct p256_loading *loading, size_t index);
+/* SHA-256 of the messages, of the jobs that want it. */
+void p256_load_digests(struct p256_loading *loading);
+void p256_load_u1(struct p256_loading *loading, size_t index);
+
+/* 1 / a mod n; zero for zero. May be the same array. */
+void p256_scalar_invert_vartime(uint64_t out[4], const uint64_t a[4]);
 
 /* r + n, and whether it is below p: the other x coordinate that is r modulo n. */
 bool p256_second_x(uint64_t out[4], const uint64_t r[4]);

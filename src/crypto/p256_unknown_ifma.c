@@ -227,7 +227,20 @@ static struct xyzz8 sum_of_group(const struct p256_entry *generator,
 void p256_verify_unknown_ifma(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,
                               struct engine_job *jobs, size_t count)
 {
-    const size_t live = p256_signatures_load_vartime(scratch->signatures, jobs, count);
+    struct p256_loading *loading = &scratch->loading;
+    p256_load(loading, jobs, count);
+    const size_t live = loading->live;
+    if (live == 0) {
+        return;
+    }
+    p256_load_invert_vartime(loading);
+    for (size_t i = live; i-- > 0;) {
+        p256_load_u2(loading, i);
+    }
+    p256_load_digests(loading);
+    for (size_t i = 0; i < live; i++) {
+        p256_load_u1(loading, i);
+    }
     const struct fe8 zero = {{_mm512_setzero_si512(), _mm512_setzero_si512(),
                               _mm512_setzero_si512(), _mm512_setzero_si512(),
                               _mm512_setzero_si512()}};
@@ -236,7 +249,7 @@ void p256_verify_unknown_ifma(const struct p256_entry *generator, struct p256_sc
         __mmask8 invalid, exceptional = 0;
         for (size_t lane = 0; lane < FE8_LANES; lane++) {
             const size_t index = first + lane < live ? first + lane : live - 1;
-            lanes[lane] = &scratch->signatures[index];
+            lanes[lane] = &loading->signatures[index];
         }
         const struct p256_point8 q = load_keys(generator, lanes, &invalid);
         make_multiples(scratch, &q);

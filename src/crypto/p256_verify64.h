@@ -172,16 +172,24 @@ static void load_points(struct p256_point64 *points, const uintptr_t *terms, siz
 void P256_NAME(p256_verify)(const struct p256_entry *generator, struct p256_scratch64 *scratch,
                             unsigned window, struct engine_job *jobs, size_t count)
 {
-    const size_t live = p256_signatures_load_vartime(scratch->signatures, jobs, count);
+    struct p256_loading *loading = &scratch->loading;
+    p256_load(loading, jobs, count);
+    const size_t live = loading->live, of_key = p256_windows(window);
     if (live == 0) {
         return;
     }
+    p256_load_invert_vartime(loading);
     size_t terms = p256_terms(window);
-    for (size_t i = 0; i < live; i++) {
-        const struct p256_signature *signature = &scratch->signatures[i];
+    for (size_t i = live; i-- > 0;) {
+        const struct p256_signature *signature = &loading->signatures[i];
         scratch->exceptional[i] = false;
+        p256_load_u2(loading, i);
         p256_recode_vartime(scratch->terms[i], 1, signature->u2, window, signature->job->table);
-        p256_recode_vartime(scratch->terms[i] + p256_windows(window), 1, signature->u1,
+    }
+    p256_load_digests(loading);
+    for (size_t i = 0; i < live; i++) {
+        p256_load_u1(loading, i);
+        p256_recode_vartime(scratch->terms[i] + of_key, 1, loading->signatures[i].u1,
                             P256_WINDOW_GENERATOR, generator);
     }
     for (size_t i = 0; i < live; i++) {
@@ -191,10 +199,10 @@ void P256_NAME(p256_verify)(const struct p256_entry *generator, struct p256_scra
         terms = add_level(scratch, live, terms);
     }
     for (size_t i = 0; i < live; i++) {
-        scratch->signatures[i].job->status = scratch->exceptional[i]
-                                                 ? STATUS_AGAIN
-                                                 : decide(scratch->points[i], terms,
-                                                          scratch->signatures[i].r);
+        const struct p256_signature *signature = &loading->signatures[i];
+        signature->job->status = scratch->exceptional[i]
+                                     ? STATUS_AGAIN
+                                     : decide(scratch->points[i], terms, signature->r);
     }
 }
 

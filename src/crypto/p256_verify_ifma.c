@@ -1,13 +1,13 @@
-/* ES256 by AVX-512 IFMA. From five signatures on every lane has one; fewer are spread, a signature
- * over two, four or eight lanes. Where there are enough of them the terms are added as a tree of
- * affine additions, one simultaneous inversion a level, and what is left in XYZZ coordinates (x = X
- * / ZZ, y = Y / ZZZ; formulas madd-2008-s, mmadd-2008-s and add-2008-s of the Explicit-Formulas
- * Database, hyperelliptic.org/EFD/g1p), whose last x coordinate is compared without an inversion.
+/* ES256 by AVX-512 IFMA, a signature a lane, from five signatures on (fewer: p256_few_ifma.c).
+ * Where there are enough of them the terms are added as a tree of affine additions, one
+ * simultaneous inversion a level, and what is left in XYZZ coordinates (x = X / ZZ, y = Y / ZZZ;
+ * formulas madd-2008-s, mmadd-2008-s and add-2008-s of the Explicit-Formulas Database,
+ * hyperelliptic.org/EFD/g1p), whose last x coordinate is compared without an inversion.
  *
  * Exceptional additions, of equal or opposite points: in XYZZ coordinates ZZ becomes zero and stays
  * so. In an affine level the difference is zero, and so is the product of its lane and group: there
  * 1 is put in the product's place, the lane of that group is marked, and nobody else sees it. */
-#include "crypto/p256_point_ifma.h"
+#include "crypto/p256_sum_ifma.h"
 
 #if defined(__x86_64__)
 
@@ -172,81 +172,21 @@ static size_t add_level(struct p256_scratch_ifma *scratch, size_t groups, size_t
 
 /* ---- groups ---- */
 
-/* What is common to all groups of a call. */
-struct layout {
-    size_t live, groups;
-    unsigned lanes_log2; /* lanes a signature */
-    size_t slots;        /* terms a lane */
-    __mmask8 full;       /* lanes that have a term in the last slot */
-};
-
-FE8_INLINE struct p256_point8 point_at(const struct p256_scratch_ifma *scratch, size_t group,
-                                       size_t slot, bool from_table)
+/* Of a group with `slots` points left. */
+static __mmask8 finish_group(const struct p256_scratch_ifma *scratch, size_t group, size_t slots,
+                             bool from_table, __mmask8 *exceptional)
 {
-    if (!from_table) {
-        return scratch->points[group][slot];
-    }
-    const uintptr_t *terms = scratch->terms[group][slot];
-    return (struct p256_point8){load_x(terms), load_y(terms)};
-}
-
-/* The sum of a group's slots, one after another; of its lanes with `last`, only x and zz. At least
- * three slots; the last may be missing in some lanes. */
-FE8_PRODUCT struct xyzz8 add_slots(const struct p256_scratch_ifma *scratch, size_t group,
-                                   size_t slots, __mmask8 full, bool from_table, bool last)
-{
-    struct p256_point8 a = point_at(scratch, group, 0, from_table);
-    struct p256_point8 b = point_at(scratch, group, 1, from_table);
-    struct xyzz8 sum = add_two(&a, &b);
-    size_t i = 2;
-    for (; i + 2 < slots; i += 2) {
-        a = point_at(scratch, group, i, from_table);
-        sum = add_mixed(&sum, &a, true, false);
-        a = point_at(scratch, group, i + 1, from_table);
-        sum = add_mixed(&sum, &a, false, false);
-    }
-    /* One or two are left. */
-    if (i + 1 < slots) {
-        a = point_at(scratch, group, i++, from_table);
-        sum = add_mixed(&sum, &a, true, false);
-        /* To the same sign of y as after one addition, so that there is one kind of end. */
-        sum.y = fe8_p_minus(3, &sum.y);
-        sum.y = fe8_fold(&sum.y);
-    }
-    a = point_at(scratch, group, i, from_table);
-    struct xyzz8 longer = add_mixed(&sum, &a, true, last);
-    if (full != 0xff) {
-        /* Where nothing is added the sum keeps its sign, which the addition turns. */
-        sum.y = fe8_p_minus(3, &sum.y);
-        longer = blend(full, &sum, &longer);
-    }
-    return longer;
-}
-
-/* Adds to every lane the one `distance` further on. */
-FE8_PRODUCT struct xyzz8 fold_lanes(const struct xyzz8 *a, int distance, bool last)
-{
-    const __m512i index = _mm512_and_si512(
-        _mm512_add_epi64(_mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), fe8_set1((uint64_t)distance)),
-        fe8_set1(7));
-    const struct xyzz8 b = {fe8_permute(&a->x, index), fe8_permute(&a->y, index),
-                            fe8_permute(&a->zz, index), fe8_permute(&a->zzz, index)};
-    return add_full(a, &b, last);
-}
-
-static __mmask8 finish_group(const struct p256_scratch_ifma *scratch, const struct layout *layout,
-                             size_t group, bool from_table, __mmask8 *exceptional)
-{
+    const struct p256_loading *loading = &scratch->loading;
     const struct p256_signature *lanes[FE8_LANES];
     for (size_t lane = 0; lane < FE8_LANES; lane++) {
         /* Lanes without a signature of their own repeat the last one. */
-        const size_t index = group * FE8_LANES + (lane >> layout->lanes_log2);
-        lanes[lane] = &scratch->signatures[index < layout->live ? index : layout->live - 1];
+        const size_t index = group * FE8_LANES + lane;
+        lanes[lane] = &loading->signatures[index < loading->live ? index : loading->live - 1];
     }
     struct fe8 offset = {{_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
                           _mm512_setzero_si512(), _mm512_setzero_si512()}};
     struct fe8 minus_x, zz;
-    if (!from_table && layout->slots == 2) {
+    if (!from_table && slots == 2) {
         /* (a + b).x zz = X with zz = (b.x - a.x)^2, X = (b.y - a.y)^2 - (a.x + b.x) zz: r + a.x +
          * b.x < 7.5 times zz < 4.3, less (b.y - a.y)^2 < 3. */
         const struct p256_point8 *a = &scratch->points[group][0], *b = a + 1;
@@ -257,102 +197,42 @@ static __mmask8 finish_group(const struct p256_scratch_ifma *scratch, const stru
         minus_x = fe8_p_minus(3, &minus_x);
         return p256_decide_ifma(lanes, &offset, &zz, &minus_x, exceptional);
     }
-    const bool alone = layout->lanes_log2 == 0;
-    struct xyzz8 sum;
-    if (!from_table) {
-        sum = add_slots(scratch, group, layout->slots, 0xff, false, true);
-    } else if (alone) {
-        sum = add_slots(scratch, group, layout->slots, 0xff, true, true);
-    } else {
-        sum = add_slots(scratch, group, layout->slots, layout->full, true, false);
-        for (int distance = 1 << (layout->lanes_log2 - 1); distance > 1; distance /= 2) {
-            sum = fold_lanes(&sum, distance, false);
-        }
-        sum = fold_lanes(&sum, 1, true);
-    }
+    const struct xyzz8 sum = from_table ? add_slots(scratch, group, slots, 0xff, true, true)
+                                        : add_slots(scratch, group, slots, 0xff, false, true);
     minus_x = fe8_p_minus(2, &sum.x);
     return p256_decide_ifma(lanes, &offset, &sum.zz, &minus_x, exceptional);
-}
-
-static struct layout layout_for(size_t live, unsigned window)
-{
-    struct layout layout = {.live = live, .groups = (live + FE8_LANES - 1) / FE8_LANES};
-    layout.lanes_log2 = live > 4 ? 0 : live > 2 ? 1 : live > 1 ? 2 : 3;
-    const size_t lanes = (size_t)1 << layout.lanes_log2, terms = p256_terms(window);
-    layout.slots = (terms + lanes - 1) / lanes;
-    const size_t in_last = terms - (layout.slots - 1) * lanes;
-    for (size_t lane = 0; lane < FE8_LANES; lane++) {
-        if (lane % lanes < in_last) {
-            layout.full |= (__mmask8)(1u << lane);
-        }
-    }
-    return layout;
-}
-
-/* Term t of a signature stands in slot t / lanes, in the signature's lane t % lanes. */
-static void place_terms(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,
-                        unsigned window, const struct layout *layout)
-{
-    const size_t lanes = (size_t)1 << layout->lanes_log2, of_key = p256_windows(window);
-    const size_t terms = p256_terms(window);
-    uintptr_t own[P256_TERMS_MAX + FE8_LANES];
-    for (size_t i = 0; i < layout->live; i++) {
-        const struct p256_signature *signature = &scratch->signatures[i];
-        uintptr_t(*slots)[FE8_LANES] = scratch->terms[i * lanes / FE8_LANES];
-        const size_t first = i * lanes % FE8_LANES;
-        if (lanes == 1) {
-            p256_recode_vartime(&slots[0][first], FE8_LANES, signature->u2, window,
-                                signature->job->table);
-            p256_recode_vartime(&slots[of_key][first], FE8_LANES, signature->u1,
-                                P256_WINDOW_GENERATOR, generator);
-            continue;
-        }
-        p256_recode_vartime(own, 1, signature->u2, window, signature->job->table);
-        p256_recode_vartime(own + of_key, 1, signature->u1, P256_WINDOW_GENERATOR, generator);
-        for (size_t t = 0; t < layout->slots * lanes; t++) {
-            /* Where there is no term any entry does: what it gives is not used. */
-            slots[t / lanes][first + t % lanes] = own[t < terms ? t : 0];
-        }
-    }
-    /* Lanes left over repeat the last signature. */
-    const size_t used = layout->live * lanes % FE8_LANES;
-    if (used != 0) {
-        uintptr_t(*slots)[FE8_LANES] = scratch->terms[layout->groups - 1];
-        for (size_t slot = 0; slot < layout->slots; slot++) {
-            for (size_t lane = used; lane < FE8_LANES; lane++) {
-                slots[slot][lane] = slots[slot][used - lanes + lane % lanes];
-            }
-        }
-    }
 }
 
 void p256_verify_ifma(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,
                       unsigned window, struct engine_job *jobs, size_t count)
 {
-    const size_t live = p256_signatures_load_vartime(scratch->signatures, jobs, count);
+    p256_load(&scratch->loading, jobs, count);
+    const size_t live = scratch->loading.live, groups = (live + FE8_LANES - 1) / FE8_LANES;
     if (live == 0) {
         return;
     }
-    struct layout layout = layout_for(live, window);
-    place_terms(generator, scratch, window, &layout);
+    if (live <= P256_FEW_MAX) {
+        p256_verify_few_ifma(generator, scratch, window);
+        return;
+    }
+    p256_load_terms_ifma_vartime(generator, scratch, window);
     __mmask8 exceptional[P256_GROUPS] = {0};
     bool from_table = true;
-    while (layout.lanes_log2 == 0 && layout.slots > 2 &&
-           layout.groups * (layout.slots / 2) >= LEVEL_VECTORS_MIN) {
-        layout.slots = add_level(scratch, layout.groups, layout.slots, from_table, exceptional);
+    size_t slots = p256_terms(window);
+    while (slots > 2 && groups * (slots / 2) >= LEVEL_VECTORS_MIN) {
+        slots = add_level(scratch, groups, slots, from_table, exceptional);
         from_table = false;
     }
-    for (size_t g = 0; g < layout.groups; g++) {
-        const __mmask8 good = finish_group(scratch, &layout, g, from_table, &exceptional[g]);
-        for (size_t lane = 0; lane < FE8_LANES; lane += (size_t)1 << layout.lanes_log2) {
-            const size_t index = g * FE8_LANES + (lane >> layout.lanes_log2);
-            if (index >= live) {
-                break;
-            }
-            scratch->signatures[index].job->status = (exceptional[g] >> lane & 1) != 0
-                                                         ? STATUS_AGAIN
-                                                     : (good >> lane & 1) != 0 ? STATUS_OK
-                                                                               : STATUS_FAILED;
+    for (size_t g = 0; g < groups; g++) {
+        const __mmask8 good = finish_group(scratch, g, slots, from_table, &exceptional[g]);
+        for (size_t lane = 0; lane < FE8_LANES && g * FE8_LANES + lane < live; lane++) {
+            const unsigned bit = 1u << lane;
+            scratch->loading.signatures[g * FE8_LANES + lane].job->status = (exceptional[g] &
+                                                                             bit) != 0
+                                                                                ? STATUS_AGAIN
+                                                                            : (good & bit) != 0
+                                                                                ? STATUS_OK
+                                                                                : STATUS_FAILED;
         }
     }
 }

@@ -7,70 +7,100 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define BLOCK_BYTES 64
+#if POPGATE_SHA256_X86
 
-/* Which compression function to use, found on first use. Every thread that finds it unset computes
- * the same value, so relaxed loads and stores are enough and nobody waits: after the first call it
- * is a constant. */
-enum choice { CHOICE_UNKNOWN = 0, CHOICE_BORINGSSL, CHOICE_SHANI };
+/* What the CPU has, found on first use. Every thread that finds it unset computes the same value,
+ * so relaxed loads and stores are enough and nobody waits: after the first call it is a constant.
+ */
+enum { CHOICE_KNOWN = 1, CHOICE_SHANI = 2, CHOICE_X16 = 4 };
 
-static enum choice choose(void)
+static int choose(void)
 {
     static _Atomic int chosen;
     int choice = atomic_load_explicit(&chosen, memory_order_relaxed);
-    if (choice == CHOICE_UNKNOWN) {
-        choice = CHOICE_BORINGSSL;
-#if POPGATE_SHA256_SHANI
-        if (cpu_features_read().sha_ni) {
-            choice = CHOICE_SHANI;
-        }
-#endif
+    if (choice == 0) {
+        const struct cpu_features features = cpu_features_read();
+        choice = CHOICE_KNOWN | (features.sha_ni ? CHOICE_SHANI : 0) |
+                 (features.avx512_ifma ? CHOICE_X16 : 0);
         atomic_store_explicit(&chosen, choice, memory_order_relaxed);
     }
-    return (enum choice)choice;
+    return choice;
 }
 
-#if POPGATE_SHA256_SHANI
-static void sha256_shani(struct span message, uint8_t digest[SHA256_BYTES])
+/* FIPS 180-4 section 5.1.1: a one bit, zero bits, and the length in bits as 64 bits, in one block
+ * or two. */
+static void pad(struct sha256_padded *padded, struct span message)
 {
-    uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    size_t whole = message.size / BLOCK_BYTES;
-    if (whole > 0) {
-        sha256_blocks_shani(state, message.data, whole);
-    }
-    /* FIPS 180-4 section 5.1.1: a one bit, zero bits, and the length in bits as 64 bits, in one
-     * block or two. */
-    uint8_t tail[2 * BLOCK_BYTES] = {0};
-    size_t rest = message.size % BLOCK_BYTES;
+    const size_t rest = message.size % SHA256_BLOCK_BYTES;
+    const size_t tail_blocks = rest + 9 <= SHA256_BLOCK_BYTES ? 1 : 2;
+    padded->data = message.data;
+    padded->whole = message.size / SHA256_BLOCK_BYTES;
+    padded->blocks = padded->whole + tail_blocks;
+    memset(padded->tail, 0, sizeof padded->tail);
     if (rest > 0) {
-        memcpy(tail, message.data + whole * BLOCK_BYTES, rest);
+        memcpy(padded->tail, message.data + message.size - rest, rest);
     }
-    tail[rest] = 0x80;
-    size_t blocks = rest + 9 <= BLOCK_BYTES ? 1 : 2;
-    uint64_t bits = (uint64_t)message.size * 8;
-    for (size_t i = 0; i < 8; i++) {
-        tail[blocks * BLOCK_BYTES - 1 - i] = (uint8_t)(bits >> (8 * i));
+    padded->tail[rest] = 0x80;
+    const uint64_t bits = __builtin_bswap64((uint64_t)message.size * 8);
+    memcpy(padded->tail + tail_blocks * SHA256_BLOCK_BYTES - 8, &bits, sizeof bits);
+}
+
+/* Sixteen lanes take as long as so many blocks of one message, by SHA-NI two at a time: worth it
+ * when the messages have more blocks than that for each of the longest one's. */
+#define X16_BLOCKS_MIN 9
+
+static void hash_group(const struct span *messages, uint8_t *const *digests, size_t count,
+                       int choice)
+{
+    struct sha256_padded padded[SHA256_LANES];
+    size_t all = 0, longest = 0;
+    for (size_t i = 0; i < count; i++) {
+        pad(&padded[i], messages[i]);
+        all += padded[i].blocks;
+        longest = padded[i].blocks > longest ? padded[i].blocks : longest;
     }
-    sha256_blocks_shani(state, tail, blocks);
-    for (size_t i = 0; i < 8; i++) {
-        digest[4 * i] = (uint8_t)(state[i] >> 24);
-        digest[4 * i + 1] = (uint8_t)(state[i] >> 16);
-        digest[4 * i + 2] = (uint8_t)(state[i] >> 8);
-        digest[4 * i + 3] = (uint8_t)state[i];
+    if ((choice & CHOICE_X16) != 0 && all >= X16_BLOCKS_MIN * longest) {
+        sha256_x16_ifma(padded, count, digests);
+        return;
+    }
+    for (size_t i = 0; i + 1 < count; i += 2) {
+        const struct sha256_padded *const two[2] = {&padded[i], &padded[i + 1]};
+        sha256_two_shani(two, digests + i);
+    }
+    if (count % 2 != 0) {
+        sha256_shani(&padded[count - 1], digests[count - 1]);
     }
 }
+
 #endif
 
 void sha256(struct span message, uint8_t digest[SHA256_BYTES])
 {
-#if POPGATE_SHA256_SHANI
-    if (choose() == CHOICE_SHANI) {
-        sha256_shani(message, digest);
+#if POPGATE_SHA256_X86
+    if ((choose() & CHOICE_SHANI) != 0) {
+        struct sha256_padded padded;
+        pad(&padded, message);
+        sha256_shani(&padded, digest);
         return;
     }
-#else
-    (void)choose;
 #endif
     SHA256(message.data, message.size, digest);
+}
+
+void sha256_many(const struct span *messages, uint8_t *const *digests, size_t count)
+{
+#if POPGATE_SHA256_X86
+    const int choice = choose();
+    if ((choice & CHOICE_SHANI) != 0) {
+        for (size_t i = 0; i < count; i += SHA256_LANES) {
+            const size_t left = count - i;
+            hash_group(messages + i, digests + i, left < SHA256_LANES ? left : SHA256_LANES,
+                       choice);
+        }
+        return;
+    }
+#endif
+    for (size_t i = 0; i < count; i++) {
+        SHA256(messages[i].data, messages[i].size, digests[i]);
+    }
 }

@@ -2,7 +2,7 @@
  * constants). */
 #include "crypto/sha256_blocks.h"
 
-#if POPGATE_SHA256_SHANI
+#if POPGATE_SHA256_X86
 
 #include <immintrin.h>
 
@@ -16,47 +16,123 @@ static const uint32_t round_constants[64] __attribute__((aligned(16))) = {
     0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
-void sha256_blocks_shani(uint32_t state[8], const uint8_t *blocks, size_t count)
+/* As the instructions keep the eight words: a b e f and c d g h, high word first. */
+struct state {
+    __m128i abef, cdgh;
+};
+
+/* FIPS 180-4 section 5.3.3. */
+static const struct state initial = {{0x510e527f9b05688cLL, 0x6a09e667bb67ae85LL},
+                                     {0x1f83d9ab5be0cd19LL, 0x3c6ef372a54ff53aLL}};
+
+/* The compression function of `streams` messages (1 or 2, known to the compiler), `count` blocks of
+ * each (FIPS 180-4 section 6.2.2). */
+static inline __attribute__((always_inline)) void
+compress(struct state *states, const uint8_t *const *blocks, size_t count, int streams)
 {
     const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
-    /* The instructions keep the state as ABEF and CDGH, high word first. */
-    __m128i abcd = _mm_loadu_si128((const __m128i *)(const void *)&state[0]);
-    __m128i efgh = _mm_loadu_si128((const __m128i *)(const void *)&state[4]);
-    __m128i badc = _mm_shuffle_epi32(abcd, 0xb1);
-    __m128i hgfe = _mm_shuffle_epi32(efgh, 0x1b);
-    __m128i abef = _mm_alignr_epi8(badc, hgfe, 8);
-    __m128i cdgh = _mm_blend_epi16(hgfe, badc, 0xf0);
-
-    for (; count > 0; count--, blocks += 64) {
-        __m128i abef_before = abef, cdgh_before = cdgh;
-        __m128i w[4];
+    struct state s[2] = {states[0], states[streams - 1]};
+    const uint8_t *from[2] = {blocks[0], blocks[streams - 1]};
+    for (; count > 0; count--) {
+        const struct state before[2] = {s[0], s[1]};
+        __m128i w[2][4];
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
-            w[i] = _mm_shuffle_epi8(
-                _mm_loadu_si128((const __m128i *)(const void *)(blocks + 16 * i)), swap);
+#pragma GCC unroll 2
+            for (int m = 0; m < streams; m++) {
+                w[m][i] = _mm_shuffle_epi8(
+                    _mm_loadu_si128((const __m128i *)(const void *)(from[m] + 16 * i)), swap);
+            }
         }
         /* Four rounds a step; from step 4 on w[i mod 4] is replaced by the next four schedule
          * words. */
 #pragma GCC unroll 16
         for (int i = 0; i < 16; i++) {
-            if (i >= 4) {
-                __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(w[i & 3], w[(i + 1) & 3]),
-                                            _mm_alignr_epi8(w[(i + 3) & 3], w[(i + 2) & 3], 4));
-                w[i & 3] = _mm_sha256msg2_epu32(sum, w[(i + 3) & 3]);
+            const __m128i k = _mm_load_si128(
+                (const __m128i *)(const void *)&round_constants[4 * i]);
+#pragma GCC unroll 2
+            for (int m = 0; m < streams; m++) {
+                __m128i *own = w[m];
+                if (i >= 4) {
+                    const __m128i sum = _mm_add_epi32(
+                        _mm_sha256msg1_epu32(own[i & 3], own[(i + 1) & 3]),
+                        _mm_alignr_epi8(own[(i + 3) & 3], own[(i + 2) & 3], 4));
+                    own[i & 3] = _mm_sha256msg2_epu32(sum, own[(i + 3) & 3]);
+                }
+                const __m128i wk = _mm_add_epi32(own[i & 3], k);
+                s[m].cdgh = _mm_sha256rnds2_epu32(s[m].cdgh, s[m].abef, wk);
+                s[m].abef = _mm_sha256rnds2_epu32(s[m].abef, s[m].cdgh,
+                                                  _mm_shuffle_epi32(wk, 0x0e));
             }
-            __m128i k = _mm_load_si128((const __m128i *)(const void *)&round_constants[4 * i]);
-            __m128i wk = _mm_add_epi32(w[i & 3], k);
-            cdgh = _mm_sha256rnds2_epu32(cdgh, abef, wk);
-            abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(wk, 0x0e));
         }
-        abef = _mm_add_epi32(abef, abef_before);
-        cdgh = _mm_add_epi32(cdgh, cdgh_before);
+#pragma GCC unroll 2
+        for (int m = 0; m < streams; m++) {
+            s[m].abef = _mm_add_epi32(s[m].abef, before[m].abef);
+            s[m].cdgh = _mm_add_epi32(s[m].cdgh, before[m].cdgh);
+            from[m] += SHA256_BLOCK_BYTES;
+        }
     }
+    for (int m = 0; m < streams; m++) {
+        states[m] = s[m];
+    }
+}
 
-    __m128i feba = _mm_shuffle_epi32(abef, 0x1b);
-    __m128i dchg = _mm_shuffle_epi32(cdgh, 0xb1);
-    _mm_storeu_si128((__m128i *)(void *)&state[0], _mm_blend_epi16(feba, dchg, 0xf0));
-    _mm_storeu_si128((__m128i *)(void *)&state[4], _mm_alignr_epi8(dchg, feba, 8));
+static void put_digest(uint8_t digest[SHA256_BYTES], const struct state *state)
+{
+    const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
+    const __m128i feba = _mm_shuffle_epi32(state->abef, 0x1b);
+    const __m128i dchg = _mm_shuffle_epi32(state->cdgh, 0xb1);
+    const __m128i abcd = _mm_blend_epi16(feba, dchg, 0xf0);
+    const __m128i efgh = _mm_alignr_epi8(dchg, feba, 8);
+    _mm_storeu_si128((__m128i *)(void *)digest, _mm_shuffle_epi8(abcd, swap));
+    _mm_storeu_si128((__m128i *)(void *)(digest + 16), _mm_shuffle_epi8(efgh, swap));
+}
+
+/* Blocks `from` to `to` of one message; none of them, or all, are in its tail. */
+static void one_part(struct state *state, const struct sha256_padded *message, size_t from,
+                     size_t to)
+{
+    const uint8_t *blocks = from < message->whole
+                                ? message->data + from * SHA256_BLOCK_BYTES
+                                : message->tail + (from - message->whole) * SHA256_BLOCK_BYTES;
+    compress(state, &blocks, to - from, 1);
+}
+
+void sha256_shani(const struct sha256_padded *message, uint8_t digest[SHA256_BYTES])
+{
+    struct state state = initial;
+    if (message->whole > 0) {
+        one_part(&state, message, 0, message->whole);
+    }
+    one_part(&state, message, message->whole, message->blocks);
+    put_digest(digest, &state);
+}
+
+void sha256_two_shani(const struct sha256_padded *const messages[2], uint8_t *const digests[2])
+{
+    struct state states[2] = {initial, initial};
+    const struct sha256_padded *a = messages[0], *b = messages[1];
+    /* The blocks before the tails, as many as both have; what one has more; the tails, likewise. */
+    size_t both = a->whole < b->whole ? a->whole : b->whole;
+    const uint8_t *blocks[2] = {a->data, b->data};
+    if (both > 0) {
+        compress(states, blocks, both, 2);
+    }
+    for (int m = 0; m < 2; m++) {
+        if (both < messages[m]->whole) {
+            one_part(&states[m], messages[m], both, messages[m]->whole);
+        }
+        blocks[m] = messages[m]->tail;
+    }
+    const size_t in_a = a->blocks - a->whole, in_b = b->blocks - b->whole;
+    both = in_a < in_b ? in_a : in_b;
+    compress(states, blocks, both, 2);
+    for (int m = 0; m < 2; m++) {
+        if (messages[m]->whole + both < messages[m]->blocks) {
+            one_part(&states[m], messages[m], messages[m]->whole + both, messages[m]->blocks);
+        }
+        put_digest(digests[m], &states[m]);
+    }
 }
 
 #endif

@@ -248,9 +248,7 @@ static void told_unknown(const void *shared, void *scratch, struct engine_job *j
     for (size_t i = 0; i < count; i++) {
         cr_assert_eq(jobs[i].status, STATUS_FAILED);
         cr_assert_null(jobs[i].table);
-        uint8_t digest[32];
-        SHA256(jobs[i].message.data, jobs[i].message.size, digest);
-        cr_assert_arr_eq(jobs[i].digest, digest, 32);
+        cr_assert(jobs[i].digest_wanted, "the engine is to hash the message");
         jobs[i].status = told[i];
     }
     told_count = count;

@@ -2,6 +2,7 @@
 #include "unit/crypto/p256.h"
 
 #include <criterion/criterion.h>
+#include <openssl/sha.h>
 
 Test(p256_scalar, product_equals_big_numbers)
 {
@@ -104,7 +105,8 @@ Test(p256_scalar, u1_and_u2_of_a_batch)
     for (size_t count = 1; count <= ENGINE_JOBS_MAX; count++) {
         static struct engine_job jobs[ENGINE_JOBS_MAX];
         static uint8_t signatures[ENGINE_JOBS_MAX][64];
-        static struct p256_signature out[ENGINE_JOBS_MAX];
+        static struct p256_loading loading;
+        const struct p256_signature *out = loading.signatures;
         bool bad[ENGINE_JOBS_MAX];
         for (size_t i = 0; i < count; i++) {
             for (size_t j = 0; j < 64; j++) {
@@ -118,8 +120,22 @@ Test(p256_scalar, u1_and_u2_of_a_batch)
             jobs[i].status = STATUS_OK;
             jobs[i].signature = span_make(signatures[i], 64);
             memset(jobs[i].digest, i % 5 == 0 ? 0xff : (int)i, 32);
+            /* One in three comes without its digest. */
+            jobs[i].digest_wanted = i % 3 == 1;
+            jobs[i].message = span_make(signatures[i], i);
         }
-        size_t live = p256_signatures_load_vartime(out, jobs, count);
+        p256_load(&loading, jobs, count);
+        const size_t live = loading.live;
+        if (live > 0) {
+            p256_load_invert_vartime(&loading);
+        }
+        for (size_t i = live; i-- > 0;) {
+            p256_load_u2(&loading, i);
+        }
+        p256_load_digests(&loading);
+        for (size_t i = 0; i < live; i++) {
+            p256_load_u1(&loading, i);
+        }
         size_t at = 0;
         for (size_t i = 0; i < count; i++) {
             cr_assert_eq(jobs[i].status, STATUS_FAILED);
@@ -129,6 +145,11 @@ Test(p256_scalar, u1_and_u2_of_a_batch)
             cr_assert_eq(out[at].job, &jobs[i]);
             BIGNUM *r = BN_bin2bn(signatures[i], 32, NULL);
             BIGNUM *s = BN_bin2bn(signatures[i] + 32, 32, NULL);
+            if (jobs[i].digest_wanted) {
+                uint8_t digest[32];
+                SHA256(signatures[i], i, digest);
+                cr_assert_arr_eq(jobs[i].digest, digest, 32);
+            }
             BIGNUM *e = BN_bin2bn(jobs[i].digest, 32, NULL);
             uint64_t expected[4];
             p256_require(BN_mod_inverse(w, s, ref.n, ref.ctx) != NULL);
@@ -154,12 +175,13 @@ Test(p256_scalar, nothing_live)
 {
     static struct engine_job jobs[3];
     static const uint8_t zeros[64];
-    static struct p256_signature out[ENGINE_JOBS_MAX];
+    static struct p256_loading loading;
     for (int i = 0; i < 3; i++) {
         jobs[i].signature = span_make(zeros, 64);
         jobs[i].status = STATUS_OK;
     }
-    cr_assert_eq(p256_signatures_load_vartime(out, jobs, 3), 0);
+    p256_load(&loading, jobs, 3);
+    cr_assert_eq(loading.live, 0);
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(jobs[i].status, STATUS_FAILED);
     }

@@ -38,3 +38,58 @@ Test(sha256, every_length_and_alignment_agrees_with_boringssl)
         free(exact);
     }
 }
+
+/* Messages of `sizes`, each in memory of exactly its size, hashed together. */
+static void check_many(const size_t *sizes, size_t count)
+{
+    struct span messages[80] = {{0}};
+    uint8_t digests[80][SHA256_BYTES], *to[80] = {0}, expected[SHA256_BYTES];
+    for (size_t i = 0; i < count; i++) {
+        uint8_t *own = malloc(sizes[i] + 1);
+        for (size_t j = 0; j < sizes[i]; j++) {
+            own[j] = (uint8_t)(j * 13 + i * 7 + sizes[i]);
+        }
+        messages[i] = span_make(sizes[i] > 0 ? own : NULL, sizes[i]);
+        if (sizes[i] == 0) {
+            free(own);
+        }
+        to[i] = digests[count - 1 - i]; /* in any order */
+    }
+    sha256_many(messages, to, count);
+    for (size_t i = 0; i < count; i++) {
+        SHA256(messages[i].data, messages[i].size, expected);
+        cr_assert_arr_eq(to[i], expected, sizeof expected, "%zu of %zu, %zu bytes", i, count,
+                         sizes[i]);
+        free((void *)messages[i].data);
+    }
+}
+
+Test(sha256, many_of_one_length)
+{
+    size_t sizes[80] = {0};
+    for (size_t size = 0; size <= 260; size++) {
+        const size_t count = size % 70 + 1;
+        for (size_t i = 0; i < count; i++) {
+            sizes[i] = size;
+        }
+        check_many(sizes, count);
+    }
+}
+
+/* Lanes and pairs of very different lengths: what is hashed together, and in pairs because one is
+ * much longer. */
+Test(sha256, many_of_all_lengths)
+{
+    size_t sizes[80] = {0};
+    check_many(sizes, 0);
+    for (size_t turn = 0; turn < 300; turn++) {
+        const size_t count = turn % 79 + 1;
+        for (size_t i = 0; i < count; i++) {
+            sizes[i] = (turn * 31 + i * i * 17) % (turn % 3 == 0 ? 200 : 1100);
+        }
+        if (turn % 5 == 0) {
+            sizes[turn % count] = 8192;
+        }
+        check_many(sizes, count);
+    }
+}
