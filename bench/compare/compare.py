@@ -26,7 +26,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import measure  # noqa: E402
-from proxies import Haproxy, ModOauth2, Nginx, Popgate, Setup  # noqa: E402
+from proxies import Haproxy, ModOauth2, Nginx, Popgate, Redis, Setup  # noqa: E402
 
 FORMS = {
     "short": {"rounds": 3, "requests": 20000, "slow_requests": 1000, "handshakes": 600, "bodies": 3000,
@@ -35,6 +35,8 @@ FORMS = {
              "idle": 10000, "seconds": 10, "allocations": 50000},
 }
 SUBJECT = "popgate enforce"
+SHARED = "popgate replay.redis"
+STORE = "64 connections, a Redis shared by replicas"
 
 
 def raise_descriptors(wanted):
@@ -110,13 +112,16 @@ def requests_of(form, proxy):
     return form["slow_requests"] if isinstance(proxy, ModOauth2) else form["requests"]
 
 
-def run_all(comparison, what, counted):
+def run_all(comparison, what, counted, shared):
     setup, form, proxies = comparison.setup, comparison.form, comparison.proxies
     fast = [proxy for proxy in proxies if not isinstance(proxy, ModOauth2)]
     popgates = [proxy for proxy in proxies if isinstance(proxy, Popgate)]
     if "cpu" in what:
         comparison.rounds("keep-alive, 64 connections", proxies,
                           lambda p: measure.keep_alive(setup, p, requests_of(form, p)))
+    if shared:
+        comparison.rounds(STORE, [proxy for proxy in popgates if proxy.name == SUBJECT] + [shared],
+                          lambda p: measure.keep_alive(setup, p, form["requests"]))
     if "one" in what:
         comparison.rounds("keep-alive, 1 connection", popgates,
                           lambda p: measure.keep_alive(setup, p, form["requests"] // 10, connections=1))
@@ -181,8 +186,21 @@ def report(comparison, out):
             elif "handshakes" in name:
                 line += f"   {amount(1e6 / median, digits=0)} connections a second of one core's time"
             print(line, file=out)
+    report_store(comparison, out)
     report_latency(comparison, names, out)
     report_allocations(comparison, out)
+
+
+def report_store(comparison, out):
+    """Throughput, for what a request waits for is on another core."""
+    ratio = comparison.ratio(STORE, SHARED, SUBJECT, "requests_per_second") if STORE in comparison.results else None
+    if ratio is None:
+        return
+    print(f"requests a second  ({STORE})", file=out)
+    for proxy in (SUBJECT, SHARED):
+        print(f"  {proxy:<24}{amount(comparison.median(STORE, proxy, 'requests_per_second'), digits=0):>12}"
+              f"   CPU of a request, us {amount(comparison.median(STORE, proxy, 'cpu_us'), digits=2)}", file=out)
+    print(f"  {SHARED} has {told_ratio(ratio)} of the throughput of local memory alone", file=out)
 
 
 def report_latency(comparison, names, out):
@@ -234,7 +252,16 @@ def make_proxies(setup, build, arguments):
         counted = Popgate(setup, "popgate counted", "enforce",
                           environment={"LD_PRELOAD": str(library), "POPGATE_MALLOC_COUNT": str(counter)})
         counted.counter = counter
-    return proxies, counted
+    shared = None
+    if "redis" in arguments.what and (not arguments.only or SUBJECT in arguments.only):
+        if Redis.is_installed():
+            redis = Redis(setup)
+            shared = Popgate(setup, SHARED, "enforce",
+                             changes={"replay": {"redis": f"redis://127.0.0.1:{redis.port}"}})
+            shared.redis = redis
+        else:
+            print("  redis-server is not installed", file=sys.stderr)
+    return proxies, counted, shared
 
 
 def compare(folder, arguments, form):
@@ -247,13 +274,14 @@ def compare(folder, arguments, form):
     setup.connections_max = setup.idle_connections + 200
     started = []
     try:
-        proxies, counted = make_proxies(setup, build, arguments)
-        for proxy in proxies + ([counted] if counted else []):
+        proxies, counted, shared = make_proxies(setup, build, arguments)
+        started += [shared.redis] if shared else []
+        for proxy in proxies + [one for one in (counted, shared) if one]:
             started.append(proxy.start())
             measure.check(setup, proxy)
         comparison = Comparison(setup, proxies, form)
         comparison.machine = describe_machine(popgate)
-        run_all(comparison, arguments.what, counted)
+        run_all(comparison, arguments.what, counted, shared)
         return comparison
     finally:
         for proxy in started:
@@ -270,11 +298,11 @@ def main():
     parser.add_argument("--json", help="write everything there")
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--what", action="append", default=[],
-                        help="cpu, one, latency, handshakes, bodies, memory, allocations (all)")
+                        help="cpu, redis, one, latency, handshakes, bodies, memory, allocations (all)")
     parser.add_argument("--extra", action="append", default=[], metavar="NAME=BINARY")
     parser.add_argument("--variant", action="append", default=[], metavar="NAME=JSON")
     arguments = parser.parse_args()
-    arguments.what = arguments.what or ["cpu", "one", "latency", "handshakes", "bodies", "memory", "allocations"]
+    arguments.what = arguments.what or ["cpu", "redis", "one", "latency", "handshakes", "bodies", "memory", "allocations"]
     form = dict(FORMS[arguments.form])
     form["rounds"] = arguments.rounds or form["rounds"]
     folder = tempfile.mkdtemp(prefix="popgate-compare-")

@@ -161,6 +161,27 @@ class Popgate(Proxy):
         return [self.binary, "run", "-c", path]
 
 
+class Redis:
+    """The replay memory that replicas share, beside the generator: on its core, without a disk."""
+
+    def __init__(self, setup):
+        self.port = free_port()
+        folder = setup.folder / "redis"
+        folder.mkdir()
+        program = shutil.which("redis-server") or shutil.which("valkey-server")
+        self.running = Process("redis", setup.client_cpu,
+                               [program, "--bind", "127.0.0.1", "--port", self.port, "--save", "", "--appendonly", "no",
+                                "--dir", folder, "--maxmemory-policy", "noeviction"], folder / "log")
+        wait_for_port(self.port, self.running.process, "redis")
+
+    @staticmethod
+    def is_installed():
+        return bool(shutil.which("redis-server") or shutil.which("valkey-server"))
+
+    def stop(self):
+        self.running.stop()
+
+
 class Haproxy(Proxy):
     def command(self):
         path = self.folder / "haproxy.cfg"

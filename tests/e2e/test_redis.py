@@ -207,7 +207,7 @@ def forget_the_epoch(server):
 
 @pytest.mark.parametrize("event", [kill_and_restart, empty, kill_for_a_while, forget_the_epoch])
 def test_a_lost_memory_lets_nothing_pass_twice_and_clients_get_through(world, gates, redis, event):
-    both = gates(redis.port, 2, dpop=SKEW)
+    both = gates(redis.port, 2, dpop=SKEW, workers=2)
     for _ in range(2):
         accepted = [follow(world, gate) for gate in both for _ in range(3)]
         event(redis)
@@ -235,7 +235,7 @@ def test_a_lost_memory_lets_nothing_pass_twice_and_clients_get_through(world, ga
 
 def test_at_most_one_winner_whatever_happens_to_the_server(world, gates, redis, shared_upstream):
     """Proofs go to both gates at once while the server is killed, emptied and paused at random."""
-    both = gates(redis.port, 2, dpop=SKEW, timeouts={"redis": "200ms"})
+    both = gates(redis.port, 2, dpop=SKEW, timeouts={"redis": "200ms"}, workers=2)
     stop, events = threading.Event(), []
 
     def trouble():
@@ -539,7 +539,7 @@ def test_tls_with_a_certificate_of_somebody_else(world, shared_upstream, backend
 # ---- redis_failure: local ----
 
 def test_local_needs_a_nonce_of_the_very_replica(world, gates, redis):
-    both = first, second = gates(redis.port, 2, dpop=SKEW, replay={"redis_failure": "local"})
+    both = first, second = gates(redis.port, 2, dpop=SKEW, replay={"redis_failure": "local"}, workers=2)
     before = [follow(world, gate) for gate in both]
     redis.kill()
     accepted = [follow(world, gate) for gate in both]
