@@ -22,7 +22,7 @@ help:
 	@echo 'make lint       layers, format, clang-tidy, forbidden calls'
 	@echo 'make fuzz       every fuzz target for FUZZ_SECONDS in all (default 60)'
 	@echo 'make bench      the benchmarks, short;  make bench-full: long'
-	@echo 'make soak       the long versions: 10^7 verdicts, 10 minutes of mixed load, 10,000 idle connections'
+	@echo 'make soak       the long versions: 10^7 verdicts, 10 minutes of mixed load, 10,000 idle connections, 10^6 replay rounds'
 	@echo 'make perf       a profile as one HTML page;  make perf-check: instructions a request against the merge base'
 	@echo 'make coverage   branch coverage of the parsers and the decision'
 	@echo 'make mutants    deliberate breakages, each of which the suite must catch'

@@ -51,9 +51,17 @@ void auth_raise_floor(struct auth_shared *shared, int64_t floor_s)
 
 void auth_set_local(struct auth_shared *shared, bool local, int64_t floor_s)
 {
-    /* Before the count, as the floor: a check that began before and ends after is asked again. */
-    atomic_store_explicit(&shared->local, local, memory_order_release);
+    if (!local) {
+        /* Before the count, as the floor: a check that began before and ends after is void. */
+        atomic_store_explicit(&shared->local, false, memory_order_release);
+        auth_raise_floor(shared, floor_s);
+        return;
+    }
+    /* The salt first: who sees `local` takes no nonce of before, with which the proof may have
+     * passed at another replica. And counted once more, for who saw the first count alone. */
     auth_raise_floor(shared, floor_s);
+    atomic_store_explicit(&shared->local, true, memory_order_release);
+    atomic_fetch_add_explicit(&shared->floor_raises, 1, memory_order_release);
 }
 
 void auth_raise_floor_to_now(struct auth_shared *shared, int64_t wall_s)

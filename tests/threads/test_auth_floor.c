@@ -25,8 +25,25 @@ static struct shared {
     struct auth_shared auth;
     _Atomic(struct minted *) latest;
     atomic_bool stop;
-    atomic_ulong checks, admitted, wrong, lowered;
+    atomic_ulong checks, admitted, wrong, lowered, local_seen, local_wrong;
 } shared;
+
+/* What a check does while the shared store is away: the count, `local`, the nonce, and the count
+ * again. The nonces here are all from before that time, so none may pass. */
+static void judge_local(const struct minted *minted)
+{
+    struct auth_shared *auth = &shared.auth;
+    uint64_t raises = atomic_load_explicit(&auth->floor_raises, memory_order_acquire);
+    if (!atomic_load_explicit(&auth->local, memory_order_acquire)) {
+        return;
+    }
+    atomic_fetch_add(&shared.local_seen, 1);
+    int64_t age_s = 0;
+    enum status status = nonce_check(auth->nonces, span_make(minted->nonce, NONCE_TEXT_BYTES), NOW,
+                                     NONCE_BELOW_FLOOR, &age_s);
+    bool void_by_now = atomic_load_explicit(&auth->floor_raises, memory_order_acquire) != raises;
+    atomic_fetch_add(&shared.local_wrong, status == STATUS_OK && !void_by_now);
+}
 
 static void *work(void *unused)
 {
@@ -34,6 +51,7 @@ static void *work(void *unused)
     int64_t highest = 0;
     while (!atomic_load_explicit(&shared.stop, memory_order_relaxed)) {
         const struct minted *minted = atomic_load_explicit(&shared.latest, memory_order_acquire);
+        judge_local(minted);
         int64_t floor_s = atomic_load_explicit(&shared.auth.floor_s, memory_order_acquire);
         int64_t age_s = 0;
         enum status status = nonce_check(shared.auth.nonces,
@@ -85,7 +103,13 @@ int main(void)
     }
     pthread_create(&low, NULL, raise_low, NULL);
     for (int64_t i = 1; i <= RAISES; i++) {
-        auth_raise_floor(&shared.auth, i);
+        if (i % 2 == 0) {
+            auth_raise_floor(&shared.auth, i);
+        } else {
+            auth_set_local(&shared.auth, true, i);
+            nanosleep(&(struct timespec){.tv_nsec = 20000}, NULL);
+            auth_set_local(&shared.auth, false, i);
+        }
         all[i].floor_s = i;
         nonce_mint(shared.auth.nonces, NOW, all[i].nonce, NONCE_TEXT_BYTES);
         atomic_store_explicit(&shared.latest, &all[i], memory_order_release);
@@ -110,7 +134,11 @@ int main(void)
     failed += atomic_load(&shared.auth.floor_s) != RAISES;
     printf("floor: %lu checks, %lu admitted, %lu wrongly\n", atomic_load(&shared.checks),
            atomic_load(&shared.admitted), atomic_load(&shared.wrong));
-    printf("%u passed, %u failed\n", 4 - failed, failed);
+    failed += atomic_load(&shared.local_wrong) != 0;
+    failed += atomic_load(&shared.local_seen) == 0;
+    printf("local: %lu checks, %lu admitted wrongly\n", atomic_load(&shared.local_seen),
+           atomic_load(&shared.local_wrong));
+    printf("%u passed, %u failed\n", 6 - failed, failed);
     nonce_issuer_free(shared.auth.nonces);
     free(all);
     return failed != 0;
