@@ -192,6 +192,9 @@ void http_mark_trailers_dropped(const struct http_head *head, struct http_head *
 bool http_connection_names_fields(const struct http_head *head)
 {
     static const char *const known[] = {"", "close", "keep-alive", "te", "upgrade"};
+    if (!http_field_in(head->fields_seen, HTTP_FIELD_CONNECTION)) {
+        return false;
+    }
     for (uint32_t i = 0; i < head->headers_count; i++) {
         struct span options = head->headers[i].value, option;
         bool connection = head->headers[i].field == HTTP_FIELD_CONNECTION;
