@@ -284,3 +284,18 @@ Test(fields, every_status_we_answer_with_has_a_reason)
     cr_expect_str_eq(http_status_reason(431), "Request Header Fields Too Large");
     cr_expect_str_eq(http_status_reason(299), "");
 }
+
+/* A trailer that the head's Connection names goes with it; other fields of the head say nothing. */
+Test(fields, a_heads_connection_names_trailers_too)
+{
+    static struct http_head with, trailers;
+    http_head_reset(&with);
+    http_head_reset(&trailers);
+    (void)http_head_add(&with, SPAN_LITERAL("X-Other"), SPAN_LITERAL("x-b"));
+    (void)http_head_add(&with, SPAN_LITERAL("Connection"), SPAN_LITERAL("close, X-A"));
+    (void)http_head_add(&trailers, SPAN_LITERAL("x-a"), SPAN_LITERAL("1"));
+    (void)http_head_add(&trailers, SPAN_LITERAL("x-b"), SPAN_LITERAL("2"));
+    http_mark_trailers_dropped(&with, &trailers);
+    cr_expect(trailers.headers[0].dropped);
+    cr_expect_not(trailers.headers[1].dropped);
+}

@@ -806,6 +806,75 @@ Test(h2_receive, settings_are_told_to_who_wants_to_know)
     cr_assert_eq(settings_seen, 1);
 }
 
+/* Streams that cross our GOAWAY are nobody's fault, and not for nothing either. */
+Test(h2_receive, streams_behind_our_goaway_are_refused_and_counted)
+{
+    h2_session_goaway(session, H2_NO_ERROR);
+    drain();
+    uint32_t id = 1;
+    for (; id < 4 * H2_BUDGET; id += 2) {
+        head(id, POST, 0);
+        if (give() != STATUS_OK) {
+            break;
+        }
+        drain();
+    }
+    cr_assert(h2_session_out_of_budget(session));
+    cr_assert_eq(id / 2, (H2_BUDGET - H2_COST_SETTINGS) / H2_COST_CONTROL, "%u", id / 2);
+    cr_assert_not(streams[0].used);
+}
+
+static unsigned crowds;
+
+static void on_over_streams(void *owner)
+{
+    (void)owner;
+    crowds++;
+}
+
+Test(h2_receive, more_streams_than_may_be_are_told_to_who_wants_to_know)
+{
+    for (int told = 0; told < 2; told++) {
+        tear_down();
+        struct h2_handler counting = handler;
+        counting.over_streams = told ? on_over_streams : NULL;
+        struct h2_options options = {.limits = &limits, .streams_max = 2};
+        memset(streams, 0, sizeof streams);
+        cr_assert_eq(h2_session_new(&counting, NULL, &options, &session), STATUS_OK);
+        memcpy(out, preface, sizeof preface - 1);
+        out_size = sizeof preface - 1;
+        frame(SETTINGS, 0, 0, "", 0);
+        head(1, POST, 0);
+        head(3, POST, 0);
+        cr_assert_eq(give(), STATUS_OK);
+        crowds = 0;
+        head(5, POST, 0);
+        (void)give();
+        cr_assert_eq(crowds, told);
+        cr_assert_not(streams[2].used);
+        drain();
+        cr_assert(reset == H2_REFUSED_STREAM || goaway == H2_PROTOCOL_ERROR);
+        frame(SETTINGS, ACK, 0, "", 0);
+        head(7, POST, 0);
+        (void)give();
+        cr_assert_not(streams[2].used);
+    }
+}
+
+Test(h2_receive, a_header_line_has_a_limit_of_its_own)
+{
+    limits.header_bytes_max = 20;
+    static const char fits[] = GET "\0\2xy\20yyyyyyyyyyyyyyyy",
+                      over[] = GET "\0\2xy\21yyyyyyyyyyyyyyyyy", nameless[] = GET "\0\0\1y";
+    frame(HEADERS, END_HEADERS | END_STREAM, 1, fits, sizeof fits - 1);
+    frame(HEADERS, END_HEADERS | END_STREAM, 3, over, sizeof over - 1);
+    frame(HEADERS, END_HEADERS | END_STREAM, 5, nameless, sizeof nameless - 1);
+    cr_assert_eq(give(), STATUS_OK);
+    cr_assert(streams[0].head && streams[0].refusal == 0);
+    cr_assert_eq(streams[1].refusal, 431);
+    cr_assert_eq(streams[2].refusal, 400);
+}
+
 /* ---- sending ---- */
 
 Test(h2_receive, a_body_that_is_not_there_yet_waits)
