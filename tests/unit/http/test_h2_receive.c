@@ -807,12 +807,13 @@ Test(h2_receive, settings_are_told_to_who_wants_to_know)
 }
 
 /* Streams that cross our GOAWAY are nobody's fault, and not for nothing either. */
-Test(h2_receive, streams_behind_our_goaway_are_refused_and_counted)
+Test(h2_receive, streams_behind_our_goaway_are_not_begun_and_not_free)
 {
+    head(1, POST, 0);
+    cr_assert_eq(give(), STATUS_OK);
     h2_session_goaway(session, H2_NO_ERROR);
     drain();
-    uint32_t id = 1;
-    for (; id < 4 * H2_BUDGET; id += 2) {
+    for (uint32_t id = 3; id < 4 * H2_BUDGET; id += 2) {
         head(id, POST, 0);
         if (give() != STATUS_OK) {
             break;
@@ -820,8 +821,23 @@ Test(h2_receive, streams_behind_our_goaway_are_refused_and_counted)
         drain();
     }
     cr_assert(h2_session_out_of_budget(session));
-    cr_assert_eq(id / 2, (H2_BUDGET - H2_COST_SETTINGS) / H2_COST_CONTROL, "%u", id / 2);
-    cr_assert_not(streams[0].used);
+    cr_assert_not(streams[1].used);
+}
+
+/* Nothing is put away in the middle of a head, nor without memory to keep what it needs. */
+Test(h2_receive, a_session_that_cannot_rest_goes_on)
+{
+    allocations_left = 0;
+    h2_session_rest(session);
+    allocations_left = -1;
+    cr_assert_eq(h2_session_resting_bytes(session), 0);
+    frame(HEADERS, END_STREAM, 1, GET, sizeof GET - 1);
+    cr_assert_eq(give(), STATUS_OK);
+    h2_session_rest(session);
+    cr_assert_eq(h2_session_resting_bytes(session), 0);
+    frame(CONTINUATION, END_HEADERS, 1, "\0\1x\1y", 5);
+    cr_assert_eq(give(), STATUS_OK);
+    cr_assert(streams[0].head && streams[0].refusal == 0);
 }
 
 static unsigned crowds;
