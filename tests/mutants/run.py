@@ -89,7 +89,7 @@ MUTANTS = [
             ("src/auth/worker.c", "/* Proof and token of a request whose framing is in order",
              "static enum status deny_unremembered(struct auth_check *check, enum status status);\n\n"
              "/* Proof and token of a request whose framing is in order"),
-            ("src/auth/worker.c", "        if (work->insertion->status != STATUS_OK) {", "        if (false) {")],
+            ("src/auth/worker.c", "    if (work->key != NULL && work->insertion->status != STATUS_OK) {", "    if (false) {")],
            "unit_auth", "attacks/ecdsa_signatures", "attacks/two_keys_one_jti_and_wrong_keys"),
     Mutant("a job nobody verified counts as verified",
            [("src/crypto/batch.c", "jobs[i].status = STATUS_FAILED;", "jobs[i].status = STATUS_OK;")],
@@ -155,7 +155,7 @@ MUTANTS = [
            [("src/auth/worker.c", "if (highest != 0 && highest - offset > AUTH_CLOCK_STEP_NS) {", "if (highest < 0) {")],
            "unit_auth", "floor/a_clock_set_back_replays_nothing"),
     Mutant("a start without memory raises no floor",
-           [("src/app/gate_process.c", "(survived == REPLAY_FRESH && !config->replay.cold_start_accept)) {", "false) {")],
+           [("src/app/gate_process.c", "(survived == REPLAY_FRESH && !config->replay.cold_start_accept))) {", "false)) {")],
            "e2e", "test_a_restart_without_memory_challenges_older_proofs"),
     Mutant("a replay file of another boot is taken over",
            [("src/replay/file.c", "if (memcmp(identity.boot_id, fresh->boot_id, sizeof identity.boot_id) != 0 ||", "if (")],
