@@ -2,7 +2,7 @@
 
 #include "proxy/access_log.h"
 #include "proxy/core.h"
-#include "proxy/origin.h"
+#include "proxy/exchange_internal.h"
 #include "proxy/request_head.h"
 #include "proxy/upstream.h"
 #include "proxy/upstream_wait.h"
@@ -103,8 +103,8 @@ static void leave_upstream(struct exchange *exchange)
     }
 }
 
-static void answer_with(struct exchange *exchange, enum proxy_outcome outcome,
-                        const struct answer *answer)
+void exchange_answer_with(struct exchange *exchange, enum proxy_outcome outcome,
+                          const struct answer *answer)
 {
     leave_upstream(exchange);
     exchange->status = answer->status;
@@ -126,7 +126,7 @@ static void give_up(struct exchange *exchange, enum proxy_outcome outcome,
     if (exchange->answer_begun) {
         cut(exchange, outcome);
     } else {
-        answer_with(exchange, outcome, answer);
+        exchange_answer_with(exchange, outcome, answer);
     }
 }
 
@@ -193,21 +193,7 @@ void exchange_body_failed(struct exchange *exchange, const struct http_refusal *
     exchange_reject(exchange, refusal);
 }
 
-/* ---- the decision ---- */
-
-static void deny(struct exchange *exchange, bool close)
-{
-    struct proxy *proxy = exchange->proxy;
-    const struct auth_check *check = &exchange->check;
-    char headers[AUTH_CHALLENGE_BYTES_MAX];
-    size_t size = auth_challenge(proxy->auth, check, io_now(proxy->io), headers, sizeof headers);
-    answer_with(exchange, PROXY_OUTCOME_DENIED,
-                &(struct answer){.status = check->http_status,
-                                 .headers = span_make(headers, size),
-                                 .error = answer_error_of(auth_denial_answer(check->denial)),
-                                 .description = auth_denial_description(check->denial),
-                                 .close = close});
-}
+/* ---- forwarding ---- */
 
 /* Extended CONNECT has no key: towards HTTP/1.1 the gate is the client, and begins as one. */
 static bool speaks_for_client(const struct exchange *exchange)
@@ -339,7 +325,7 @@ static void end_expired(struct exchange *exchange)
     bool certificate = exchange->expires_s == exchange->peer->not_after_s;
     check->denial = certificate ? AUTH_DENIAL_CERTIFICATE_EXPIRED : AUTH_DENIAL_TOKEN_EXPIRED;
     check->http_status = 401;
-    deny(exchange, certificate);
+    exchange_deny(exchange, certificate);
 }
 
 /* The clock on the wall may have been set meanwhile: what counts is what it says now. */
@@ -424,125 +410,6 @@ static void forward(struct exchange *exchange, bool may_wait)
 void exchange_forward_again(struct exchange *exchange, bool last_try)
 {
     forward(exchange, !last_try);
-}
-
-static void stored(struct store_request *request, enum status status)
-{
-    struct exchange *exchange = CONTAINER_OF(request, struct exchange, stored);
-    struct proxy *proxy = exchange->proxy;
-    auth_stored(proxy->auth, &exchange->check, status, io_now(proxy->io));
-    exchange_decided(exchange);
-}
-
-/* The proof is new here; the store that replicas share has to say so too. */
-static void ask_store(struct exchange *exchange)
-{
-    struct proxy *proxy = exchange->proxy;
-    struct auth_store_question question;
-    auth_store_question(&exchange->check, &question);
-    exchange->stored.done = stored;
-    exchange->stored.expires_boot_s = question.expires_boot_s;
-    memcpy(exchange->stored.key, question.key, sizeof question.key);
-    enum status status = proxy->store != NULL ? store_insert(proxy->store, &exchange->stored)
-                                              : STATUS_SYSTEM;
-    if (status != STATUS_OK) {
-        stored(&exchange->stored, status);
-    }
-}
-
-void exchange_decided(struct exchange *exchange)
-{
-    const struct auth_check *check = &exchange->check;
-    if (!exchange->over && check->outcome == AUTH_STORING) {
-        ask_store(exchange);
-        return;
-    }
-    exchange->deciding = false;
-    if (exchange->over) {
-        return; /* the client left between the batch and here */
-    }
-    if (check->outcome == AUTH_ALLOWED) {
-        forward(exchange, true);
-        return;
-    }
-    /* Shadow mode enforces mutual TLS, so a certificate that has expired is not waved through. */
-    bool certificate = check->denial == AUTH_DENIAL_CERTIFICATE_EXPIRED;
-    if (exchange->proxy->settings->auth->mode == AUTH_SHADOW && !certificate) {
-        exchange->shadow_denied = true;
-        forward(exchange, true);
-        return;
-    }
-    deny(exchange, certificate);
-}
-
-static void submit(struct exchange *exchange)
-{
-    struct proxy *proxy = exchange->proxy;
-    const struct http_head *head = &exchange->request;
-    struct auth_request request = {
-        .method = head->method,
-        .authority = head->uri.authority,
-        .path = head->uri.path,
-        .authorization_count = head->authorization_count,
-        .dpop_count = head->dpop_count,
-        .authorization = head->authorization,
-        .dpop = head->dpop,
-        .certificate_sha256 = exchange->peer->certificate_sha256,
-        .spiffe_id = exchange->peer->spiffe_id,
-        .certificate_not_after_s = exchange->peer->not_after_s,
-    };
-    exchange->check.user = exchange;
-    exchange->submitted = true;
-    exchange->deciding = true;
-    auth_submit(proxy->auth, &request, io_now(proxy->io), &exchange->check);
-    if (exchange->check.outcome != AUTH_PENDING) {
-        exchange_decided(exchange);
-    }
-}
-
-static void misdirected(struct exchange *exchange, const char *reason)
-{
-    exchange_reject(exchange, &(struct http_refusal){.status = 421, .reason = reason});
-}
-
-static void total_fired(struct io_timer *timer)
-{
-    struct exchange *exchange = CONTAINER_OF(timer, struct exchange, total);
-    proxy_count_limit(exchange->proxy, PROXY_LIMIT_TOTAL);
-    exchange_too_slow(exchange, "the request took longer than timeouts.total");
-}
-
-void exchange_start(struct exchange *exchange)
-{
-    uint32_t total_ms = exchange->proxy->settings->timeouts.total_ms;
-    if (total_ms > 0) {
-        exchange->total.fired = total_fired;
-        io_timer_set(exchange->proxy->io, &exchange->total, total_ms);
-    }
-    const struct auth_settings *auth = exchange->proxy->settings->auth;
-    struct span authority = exchange->request.uri.authority;
-    if (exchange->request.upgrade_websocket && !exchange->request.extended_connect &&
-        !websocket_expect(&exchange->request, exchange->websocket_accept)) {
-        /* RFC 6455 section 4.2.1: "the server MUST stop processing the client's handshake and
-         * return an HTTP response with an appropriate error code (such as 400 Bad Request)". */
-        exchange_reject(exchange, &(struct http_refusal){.status = 400,
-                                                         .reason = "Sec-WebSocket-Key is no key"});
-    } else if (!origin_is_public(auth, authority)) {
-        misdirected(exchange, "the host is not one of the public origins");
-    } else if (!origin_matches_server_name(authority, exchange->server_name)) {
-        misdirected(exchange, "the host is not the name the connection was made to");
-    } else if (auth->mode != AUTH_OFF) {
-        submit(exchange);
-    } else if (io_now(exchange->proxy->io)->wall_s > exchange->peer->not_after_s) {
-        exchange->reason = "the client certificate expired";
-        answer_with(exchange, PROXY_OUTCOME_DENIED,
-                    &(struct answer){.status = 401,
-                                     .error = "invalid_token",
-                                     .description = exchange->reason,
-                                     .close = true});
-    } else {
-        forward(exchange, true);
-    }
 }
 
 /* ---- the request's body ---- */
