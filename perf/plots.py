@@ -51,7 +51,8 @@ def lines(title, series, x_title, y_title, log_x=False, log_y=False, x_labels=No
         return px, py
 
     out = frame(title, x_title, y_title)
-    y_ticks = [10 ** e for e in range(math.floor(y_low), math.ceil(y_high) + 1)] if log_y else nice_ticks(y_low, y_high)
+    decades = range(math.floor(y_low), math.ceil(y_high) + 1)
+    y_ticks = [step * 10 ** e for e in decades for step in (1, 2, 5)] if log_y else nice_ticks(y_low, y_high)
     for tick in y_ticks:
         if not y_low - 1e-9 <= place_y(tick) <= y_high + 1e-9:
             continue

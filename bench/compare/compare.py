@@ -3,9 +3,11 @@
 
 Every figure is a median of rounds and every ratio is made within a round, so that a machine that slows down slows both.
 What is counted is CPU time of the proxy's processes as the kernel counts it, from before the first measured request to after
-the last answer. The proxy has a core of its own; the generator and the upstream share another. No proxy writes an access log.
+the last answer. The proxy has a core of its own; the generator and the upstream share another. No proxy writes an access log,
+unless --access-log makes all of them write one.
 
   compare.py --build BUILD [--form short|full] [--json FILE] [--only NAME ...] [--what NAME ...]
+             [--access-log]
              [--extra NAME=POPGATE_BINARY ...]     other builds of popgate, in the same rounds
              [--variant NAME=JSON ...]             popgate with other settings, e.g. 'epoll={"io_backend": "epoll"}'
 """
@@ -270,6 +272,7 @@ def compare(folder, arguments, form):
     descriptors = raise_descriptors(4 * form["idle"] + 4096)
     cpus = sorted(os.sched_getaffinity(0))
     setup = Setup(folder, popgate, build / "bench" / "bench_upstream", cpus[-1], cpus[0], form["idle"] + 200)
+    setup.access_log = arguments.access_log
     setup.idle_connections = min(form["idle"], (descriptors - 1000) // 2)
     setup.connections_max = setup.idle_connections + 200
     started = []
@@ -299,6 +302,7 @@ def main():
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--what", action="append", default=[],
                         help="cpu, redis, one, latency, handshakes, bodies, memory, allocations (all)")
+    parser.add_argument("--access-log", action="store_true")
     parser.add_argument("--extra", action="append", default=[], metavar="NAME=BINARY")
     parser.add_argument("--variant", action="append", default=[], metavar="NAME=JSON")
     arguments = parser.parse_args()
@@ -318,7 +322,7 @@ def main():
     if arguments.json:
         pathlib.Path(arguments.json).write_text(json.dumps(
             {"date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), "machine": machine,
-             "form": form, "results": comparison.results}, indent=1) + "\n")
+             "access_log": arguments.access_log, "form": form, "results": comparison.results}, indent=1) + "\n")
     missing = [name for name, rows in comparison.results.items() for row in rows.values() if None in row]
     return 1 if missing else 0
 

@@ -77,6 +77,8 @@ class Process:
 class Setup:
     """What all of them share: keys and certificates, the upstream, the cores."""
 
+    access_log = False  # a line for each request, to a file, by all of them
+
     def __init__(self, folder, popgate, upstream_binary, proxy_cpu, client_cpu, connections_max):
         self.folder, self.popgate = pathlib.Path(folder), str(popgate)
         self.proxy_cpu, self.client_cpu, self.connections_max = proxy_cpu, client_cpu, connections_max
@@ -152,7 +154,7 @@ class Popgate(Proxy):
             "replay": {"cold_start": "accept"},
             "timeouts": {"idle": "300s"},
             "admin": {"listen": f"127.0.0.1:{self.admin_port}"},
-            "log": {"access": False},
+            "log": {"access": self.setup.access_log},
         }
         for key, value in self.changes.items():
             config[key] = {**config[key], **value} if isinstance(value, dict) and key in config else value
@@ -185,13 +187,14 @@ class Redis:
 class Haproxy(Proxy):
     def command(self):
         path = self.folder / "haproxy.cfg"
+        log = "log stdout format raw local0\n    option httplog" if self.setup.access_log else "no log"
         path.write_text(f"""
 global
     maxconn {self.setup.connections_max}
     nbthread 1
 defaults
     mode http
-    no log
+    {log}
     http-reuse always
     timeout connect 5s
     timeout client 300s
@@ -210,6 +213,7 @@ backend out
 class Nginx(Proxy):
     def command(self):
         path = self.folder / "nginx.conf"
+        log = f"{self.folder}/access.log combined" if self.setup.access_log else "off"
         authority = self.setup.authority
         path.write_text(f"""
 daemon off;
@@ -218,7 +222,7 @@ pid {self.folder}/pid;
 error_log {self.folder}/error.log crit;
 events {{ worker_connections {2 * self.setup.connections_max}; }}
 http {{
-    access_log off;
+    access_log {log};
     client_body_temp_path {self.folder}/body; proxy_temp_path {self.folder}/proxy;
     fastcgi_temp_path {self.folder}/f; uwsgi_temp_path {self.folder}/u; scgi_temp_path {self.folder}/s;
     keepalive_requests 1000000000;
@@ -265,6 +269,7 @@ class ModOauth2(Proxy):
         key = self.setup.issuer_jwk()
         jwk = json.dumps(key, separators=(",", ":"))
         authority = self.setup.authority
+        log = f'CustomLog {self.folder}/access.log "%h %l %u %t \\"%r\\" %>s %b"' if self.setup.access_log else ""
         path.write_text(f"""
 {loaded}
 ServerName localhost
@@ -272,6 +277,7 @@ ServerRoot {self.folder}
 PidFile {self.folder}/pid
 ErrorLog {self.folder}/error.log
 LogLevel crit
+{log}
 Listen 127.0.0.1:{self.port}
 ServerLimit 1
 StartServers 1
