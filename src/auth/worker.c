@@ -78,24 +78,32 @@ void auth_take_over(struct auth_shared *shared)
 }
 
 /* A wall clock set back would make used proofs acceptable again whose entries have expired on the
- * boot clock: their iat is below the highest time it ever showed, so the floor goes there. Wall
- * minus boot moves only by such steps (both are slewed alike); staleness of `now` does not matter
- * to it. Two workers may both raise: that is only a second rotation. */
+ * boot clock: their iat is below the highest time it ever showed, and so far ahead of it as anyone
+ * of this memory allowed, so the floor goes there. Wall minus boot moves only by such steps (both
+ * are slewed alike); staleness of `now` does not matter to it. Two workers may both raise: that is
+ * only a second rotation. Another process of the same memory may have seen the clock higher, or
+ * back already; what it has accepted must not pass here. */
 static void watch_clock(struct auth_worker *worker, const struct clock_now *now)
 {
     struct auth_shared *shared = worker->shared;
+    int64_t kept_floor_s = replay_kept_floor_s(shared->replay);
+    if (kept_floor_s > atomic_load_explicit(&shared->floor_s, memory_order_relaxed)) {
+        auth_raise_floor(shared, kept_floor_s);
+    }
     int64_t offset = (int64_t)(now->wall_ns - now->boot_ns);
-    int64_t highest = atomic_load_explicit(&shared->clock_offset_ns, memory_order_relaxed);
-    if (offset == highest) {
+    int64_t own = atomic_load_explicit(&shared->clock_offset_ns, memory_order_relaxed);
+    int64_t kept = replay_kept_clock_offset_ns(shared->replay);
+    int64_t highest = kept > own ? kept : own;
+    if (offset == highest && offset == own) {
         return;
     }
     if (highest != 0 && highest - offset > AUTH_CLOCK_STEP_NS) {
         int64_t highest_wall_s = (highest + (int64_t)now->boot_ns) / SECOND_NS;
-        auth_raise_floor(shared, highest_wall_s + 1 + worker->settings->clock_skew_s);
+        auth_raise_floor_to_now(shared, highest_wall_s);
     } else if (highest != 0 && offset < highest) {
         return;
     }
-    if (atomic_compare_exchange_strong_explicit(&shared->clock_offset_ns, &highest, offset,
+    if (atomic_compare_exchange_strong_explicit(&shared->clock_offset_ns, &own, offset,
                                                 memory_order_relaxed, memory_order_relaxed)) {
         replay_keep_clock_offset(shared->replay, offset);
     }

@@ -186,6 +186,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         gate.now.wall_s = GATE_NOW_S;
         gate.now.wall_ns = (uint64_t)GATE_NOW_S * 1000000000u;
         gate.shared.clock_offset_ns = 0; /* the test's clock, not one set back */
+        replay_keep_clock_offset(gate.shared.replay, 0);
         gate.token = gate_token(&gate, &(struct token_spec){0});
     }
     return 0;

@@ -629,6 +629,7 @@ Test(attacks, replay_memory_outlasts_acceptance)
                 .boot_ns = 7000u * 1000000000u + boot,
             };
             gate.shared.clock_offset_ns = 0;
+            replay_keep_clock_offset(gate.shared.replay, 0);
             gate.now = start;
             char iat[32];
             snprintf(iat, sizeof(iat), "%lld", (long long)(GATE_NOW_S + 1));

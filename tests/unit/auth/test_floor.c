@@ -150,9 +150,95 @@ Test(floor, a_clock_set_back_replays_nothing)
     /* Set right again: no second raise, and what is younger than the floor needs no nonce. */
     int64_t floor_s = atomic_load(&gate.shared.floor_s);
     gate.now = later;
-    gate_advance(&gate, 60);
+    gate_advance(&gate, (int64_t)replay_ahead_s(gate.shared.replay) + 1);
     cr_expect_eq(try_nonce(&gate, NULL, &check), AUTH_DENIAL_NONE);
     cr_expect_eq(atomic_load(&gate.shared.floor_s), floor_s);
+    free(old);
+    gate_close(&gate);
+}
+
+/* Another process of the same memory, as it stands after its start. */
+static void open_second(struct gate *second, const struct gate *first)
+{
+    *second = *first;
+    second->shared.floor_s = 0;
+    second->shared.clock_offset_ns = 0;
+    second->shared.floor_raises = 0;
+    second->shared.nonces = nonce_issuer_new(NULL, NONCE_INSTANCE);
+    auth_take_over(&second->shared);
+    second->worker = auth_worker_new(&second->shared, &second->settings);
+    cr_assert_not_null(second->worker);
+}
+
+static void close_second(struct gate *second)
+{
+    auth_worker_free(second->worker);
+    nonce_issuer_free(second->shared.nonces);
+}
+
+static void step_wall(struct gate *gate, int64_t seconds)
+{
+    gate->now.wall_s += seconds;
+    gate->now.wall_ns += (uint64_t)(seconds * 1000000000);
+}
+
+/* Two processes share a file: what one has accepted must not pass at the other, whoever of them saw
+ * the clock go forward or back. */
+Test(floor, a_clock_set_back_replays_nothing_at_another_process_either)
+{
+    enum { NEVER_ASKED, ASKED_BEFORE_THE_STEPS, AFTER_THE_FIRST_SAW_IT, CASES };
+    for (int kind = 0; kind < CASES; kind++) {
+        struct gate first, second;
+        struct auth_check check;
+        char nonce[48];
+        gate_open(&first, SIGNATURE_ES256);
+        open_second(&second, &first);
+        if (kind != NEVER_ASKED) {
+            cr_expect_eq(try_nonce(&second, NULL, &check), AUTH_DENIAL_NONE);
+            step_wall(&first, 300);
+        }
+        char *old = gate_proof(&first, &(struct proof_spec){.jti = "\"old\""});
+        cr_expect_eq(gate_try(&first, "DPoP", first.token, old), AUTH_DENIAL_NONE);
+        struct clock_now then = first.now;
+        gate_advance(&first, 100); /* its entry expires */
+        step_wall(&first, kind != NEVER_ASKED ? -300 : -100);
+        if (kind == AFTER_THE_FIRST_SAW_IT) {
+            cr_expect_eq(try_nonce(&first, NULL, &check), AUTH_DENIAL_PROOF_FLOOR);
+        }
+        while (first.now.wall_s < then.wall_s) {
+            gate_advance(&first, 1);
+        }
+        second.now = first.now;
+        cr_expect_eq(gate_try(&second, "DPoP", first.token, old), AUTH_DENIAL_PROOF_FLOOR, "%d",
+                     kind);
+        cr_expect_eq(try_nonce(&second, NULL, &check), AUTH_DENIAL_PROOF_FLOOR);
+        nonce_of(&second, &check, nonce);
+        cr_expect_eq(try_nonce(&second, nonce, &check), AUTH_DENIAL_NONE, "%d", kind);
+        free(old);
+        close_second(&second);
+        gate_close(&first);
+    }
+}
+
+/* A proof from as far ahead as it was allowed then. */
+Test(floor, a_clock_set_back_after_clock_skew_was_lowered_replays_nothing)
+{
+    struct gate gate;
+    gate_open(&gate, SIGNATURE_ES256);
+    gate.settings.clock_skew_s = 60;
+    gate_reconfigure(&gate);
+    cr_expect(replay_widen(gate.shared.replay, 3 * 60 + 3, 2 * 60));
+    char iat[24];
+    snprintf(iat, sizeof(iat), "%lld", (long long)gate.now.wall_s + 60);
+    char *old = gate_proof(&gate, &(struct proof_spec){.iat = iat});
+    cr_expect_eq(gate_try(&gate, "DPoP", gate.token, old), AUTH_DENIAL_NONE);
+    gate.settings.clock_skew_s = 5;
+    gate_reconfigure(&gate);
+    step_wall(&gate, -300);
+    struct auth_check check;
+    cr_expect_eq(try_nonce(&gate, NULL, &check), AUTH_DENIAL_PROOF_FLOOR);
+    gate_advance(&gate, 358); /* its entry has expired, and its iat is acceptable again */
+    cr_expect_eq(gate_try(&gate, "DPoP", gate.token, old), AUTH_DENIAL_PROOF_FLOOR);
     free(old);
     gate_close(&gate);
 }
