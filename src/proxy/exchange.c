@@ -369,6 +369,36 @@ static bool is_endless(const struct exchange *exchange, const struct http_head *
            head->body == HTTP_BODY_UNTIL_CLOSE || uploads_endlessly(exchange);
 }
 
+/* A body of known length has no room for trailers in HTTP/1.1: RFC 9110 section 6.5 lets them be
+ * discarded. */
+static enum status write_body_end(struct exchange *exchange)
+{
+    struct upstream *upstream = exchange->upstream;
+    if (upstream->is_stream) {
+        return upstream_write_trailers(upstream, exchange->request_trailers);
+    }
+    if (exchange->request.body != HTTP_BODY_CHUNKED) {
+        return STATUS_OK;
+    }
+    enum status status = upstream_write(upstream, SPAN_LITERAL("0\r\n"));
+    if (status == STATUS_OK) {
+        status = upstream_write(upstream, exchange->request_trailers);
+    }
+    return status == STATUS_OK ? upstream_write(upstream, SPAN_LITERAL("\r\n")) : status;
+}
+
+static void end_request(struct exchange *exchange)
+{
+    if (write_body_end(exchange) != STATUS_OK) {
+        proxy_count_limit(exchange->proxy, PROXY_LIMIT_BUFFERS);
+        give_up_overloaded(exchange, "the worker's buffers are used up");
+    } else if (exchange->tunnel) {
+        upstream_half_close(exchange->upstream);
+    } else {
+        upstream_request_end(exchange->upstream);
+    }
+}
+
 static void forward(struct exchange *exchange, bool may_wait)
 {
     struct proxy *proxy = exchange->proxy;
@@ -386,7 +416,8 @@ static void forward(struct exchange *exchange, bool may_wait)
     if (!connect_upstream(exchange, may_wait)) {
         return;
     }
-    bool more = !exchange->body_complete || exchange->request.upgrade_websocket;
+    bool more = !exchange->body_complete || exchange->request.upgrade_websocket ||
+                exchange->request_trailers.size > 0;
     enum status status = upstream_write_head(exchange->upstream, text, more);
     if (status == STATUS_UNSUPPORTED) {
         exchange_upstream_unfit(exchange);
@@ -401,7 +432,8 @@ static void forward(struct exchange *exchange, bool may_wait)
         bound_by_expiry(exchange);
     }
     if (exchange->body_complete) {
-        upstream_request_end(exchange->upstream);
+        /* Written anew, a body of nothing has its end and its trailers to come. */
+        end_request(exchange);
     } else {
         exchange->client->body_wanted(exchange);
     }
@@ -450,24 +482,6 @@ void exchange_body(struct exchange *exchange, struct span payload)
     }
 }
 
-/* A body of known length has no room for trailers in HTTP/1.1: RFC 9110 section 6.5 lets them be
- * discarded. */
-static enum status write_body_end(struct exchange *exchange)
-{
-    struct upstream *upstream = exchange->upstream;
-    if (upstream->is_stream) {
-        return upstream_write_trailers(upstream, exchange->request_trailers);
-    }
-    if (exchange->request.body != HTTP_BODY_CHUNKED) {
-        return STATUS_OK;
-    }
-    enum status status = upstream_write(upstream, SPAN_LITERAL("0\r\n"));
-    if (status == STATUS_OK) {
-        status = upstream_write(upstream, exchange->request_trailers);
-    }
-    return status == STATUS_OK ? upstream_write(upstream, SPAN_LITERAL("\r\n")) : status;
-}
-
 void exchange_body_end(struct exchange *exchange)
 {
     exchange->body_complete = true;
@@ -477,16 +491,7 @@ void exchange_body_end(struct exchange *exchange)
     if (exchange->body_dropped || exchange->over) {
         return;
     }
-    if (write_body_end(exchange) != STATUS_OK) {
-        proxy_count_limit(exchange->proxy, PROXY_LIMIT_BUFFERS);
-        give_up_overloaded(exchange, "the worker's buffers are used up");
-        return;
-    }
-    if (exchange->tunnel) {
-        upstream_half_close(exchange->upstream);
-        return;
-    }
-    upstream_request_end(exchange->upstream);
+    end_request(exchange);
 }
 
 void exchange_upstream_room(struct exchange *exchange)

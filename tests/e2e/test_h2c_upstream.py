@@ -1,5 +1,6 @@
 """A service that speaks HTTP/2 in clear: from HTTP/2 and HTTP/1.1 clients, and what it does wrong."""
 
+import signal
 import threading
 import time
 
@@ -8,7 +9,7 @@ import pytest
 from harness import client as clients
 from harness import client2 as h2
 from harness.gate import Gate
-from harness.upstream import Upstream
+from harness.upstream import Broken, Upstream
 from harness.upstream2 import Upstream2
 
 
@@ -392,3 +393,41 @@ def test_a_drain_waits_for_streams(world, begin):
         release.set()
         assert client.answer(number).body == b"done"
     gate.process.wait(10)
+
+
+def test_an_empty_body_that_h2c_refused_is_whole_in_http1(world, backend):
+    """The service refuses the stream, and a reload has made it one of HTTP/1.1: what is written anew needs its last chunk, or the
+    next request on that connection would be read as this one's body."""
+    reloaded, behind = threading.Event(), []
+
+    def refuses(stream):
+        assert reloaded.wait(10)
+        stream.connection.call(lambda c: c.reset_stream(stream.number, h2.REFUSED_STREAM))
+
+    def hasty(stream):
+        for _ in range(2):
+            stream.until(b"\r\n\r\n")
+            stream.socket.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            time.sleep(0.3)
+            behind.append(stream.data)
+        raise Broken("seen enough")
+
+    before, after = Upstream2(handler=refuses), Upstream(raw=hasty)
+    with Gate(world.config(before, backend)) as gate:
+        with h2.connect(world, gate) as client:
+            number, data = client.head(h2.fields(world, "POST", "/empty"), end=False)
+            client.send(data + h2.frame(h2.DATA, h2.END_STREAM, number))
+            deadline = time.monotonic() + 5
+            while not before.requests and time.monotonic() < deadline:
+                time.sleep(0.02)
+            gate.config["upstream"] = after.url
+            gate.write_config()
+            gate.signal(signal.SIGHUP)
+            while not gate.metric("popgate_config_reloads_total", result="ok") and time.monotonic() < deadline:
+                time.sleep(0.02)
+            reloaded.set()
+            assert client.answer(number).status == 200
+            assert good(world, client, "GET", "/next").status == 200
+    assert behind[0] == b"0\r\n\r\n", "whatever follows is another request"
+    before.stop()
+    after.stop()
