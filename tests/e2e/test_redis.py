@@ -235,7 +235,8 @@ def test_a_lost_memory_lets_nothing_pass_twice_and_clients_get_through(world, ga
 
 def test_at_most_one_winner_whatever_happens_to_the_server(world, gates, redis, shared_upstream):
     """Proofs go to both gates at once while the server is killed, emptied and paused at random."""
-    both = gates(redis.port, 2, dpop=SKEW, timeouts={"redis": "200ms"}, workers=2)
+    both = gates(redis.port, 2, dpop=SKEW, timeouts={"redis": "200ms"}, workers=2,
+                 replay={"capacity": 1 << 20})  # one client, minutes of it in `make soak`
     stop, events = threading.Event(), []
 
     def trouble():
