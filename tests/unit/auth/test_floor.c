@@ -220,6 +220,30 @@ Test(floor, a_clock_set_back_replays_nothing_at_another_process_either)
     }
 }
 
+/* A step forward that the other process saw first is followed, without a raise; and it is the
+ * height from which a step back is told. */
+Test(floor, a_step_forward_seen_at_another_process_is_followed)
+{
+    struct gate first, second;
+    struct auth_check check;
+    gate_open(&first, SIGNATURE_ES256);
+    open_second(&second, &first);
+    cr_expect_eq(try_nonce(&second, NULL, &check), AUTH_DENIAL_NONE);
+    step_wall(&first, 300);
+    char *proof = gate_proof(&first, &(struct proof_spec){.jti = "\"of the first\""});
+    cr_expect_eq(gate_try(&first, "DPoP", first.token, proof), AUTH_DENIAL_NONE);
+    second.now = first.now;
+    cr_expect_eq(try_nonce(&second, NULL, &check), AUTH_DENIAL_NONE);
+    cr_expect_eq(atomic_load(&second.shared.floor_s), 0);
+    cr_expect_eq(atomic_load(&second.shared.clock_offset_ns),
+                 (int64_t)(second.now.wall_ns - second.now.boot_ns));
+    step_wall(&second, -300);
+    cr_expect_eq(try_nonce(&second, NULL, &check), AUTH_DENIAL_PROOF_FLOOR);
+    free(proof);
+    close_second(&second);
+    gate_close(&first);
+}
+
 /* A proof from as far ahead as it was allowed then. */
 Test(floor, a_clock_set_back_after_clock_skew_was_lowered_replays_nothing)
 {
