@@ -17,6 +17,7 @@ struct replay_store {
     struct addrinfo hints;
     struct gaicb lookup; /* while `looking` */
     bool looking;
+    bool numeric; /* the host is an address: it is looked up once, and never again */
 };
 
 /* ---- what the store finds out ---- */
@@ -66,7 +67,10 @@ static void use_address(struct replay_store *store, const struct addrinfo *found
 static bool look_up(struct replay_store *store)
 {
     struct addrinfo *found = NULL;
-    if (getaddrinfo(store->url.host, store->port, &store->hints, &found) != 0 || found == NULL) {
+    struct addrinfo numeric = store->hints;
+    numeric.ai_flags |= AI_NUMERICHOST;
+    store->numeric = getaddrinfo(store->url.host, store->port, &numeric, &found) == 0;
+    if (!store->numeric && getaddrinfo(store->url.host, store->port, &store->hints, &found) != 0) {
         return false;
     }
     use_address(store, found);
@@ -76,7 +80,7 @@ static bool look_up(struct replay_store *store)
 
 void replay_store_look(struct replay_store *store)
 {
-    if (store == NULL) {
+    if (store == NULL || store->numeric) {
         return;
     }
     if (store->looking) {
