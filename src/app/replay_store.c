@@ -73,6 +73,9 @@ static bool look_up(struct replay_store *store)
     if (!store->numeric && getaddrinfo(store->url.host, store->port, &store->hints, &found) != 0) {
         return false;
     }
+    if (found == NULL) {
+        return false;
+    }
     use_address(store, found);
     freeaddrinfo(found);
     return true;

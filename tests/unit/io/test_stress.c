@@ -223,7 +223,7 @@ static void crowds_of_sockets(enum io_backend backend)
 }
 ON_BOTH(io_stress, crowds_of_sockets)
 
-Test(io_stress, crowds_of_sockets_on_an_old_kernel_uring, .timeout = 600)
+Test(io_stress, crowds_of_sockets_on_an_old_kernel_uring)
 {
     io_free(harness_io(IO_URING));
     static const unsigned denied[] = {URING_MULTISHOT_CAP, URING_DEFER_TASKRUN | URING_SEND_WHOLE,
@@ -239,7 +239,7 @@ Test(io_stress, crowds_of_sockets_on_an_old_kernel_uring, .timeout = 600)
 }
 
 /* Every fault at once, many seeds; a seed that fails fails again. */
-Test(io_stress, crowds_of_sockets_sim, .timeout = 600)
+Test(io_stress, crowds_of_sockets_sim)
 {
     for (unsigned seed = 1; seed <= 40; seed++) {
         struct io_options options = {
