@@ -21,7 +21,16 @@ struct sha256_padded {
     uint8_t tail[2 * SHA256_BLOCK_BYTES];
 };
 
+static inline const uint8_t *sha256_padded_block(const struct sha256_padded *message, size_t index)
+{
+    return index < message->whole ? message->data + index * SHA256_BLOCK_BYTES
+                                  : message->tail + (index - message->whole) * SHA256_BLOCK_BYTES;
+}
+
 #if POPGATE_SHA256_X86
+/* FIPS 180-4 section 4.2.2; on a 16-byte boundary. */
+extern const uint32_t sha256_round_constants[64];
+
 /* Only when cpu_features.sha_ni is set: one message, and two with their instructions side by side,
  * as each round waits for the one before it. */
 void sha256_shani(const struct sha256_padded *message, uint8_t digest[SHA256_BYTES]);

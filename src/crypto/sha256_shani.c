@@ -6,16 +6,6 @@
 
 #include <immintrin.h>
 
-static const uint32_t round_constants[64] __attribute__((aligned(16))) = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
-
 /* As the instructions keep the eight words: a b e f and c d g h, high word first. */
 struct state {
     __m128i abef, cdgh;
@@ -49,7 +39,7 @@ compress(struct state *states, const uint8_t *const *blocks, size_t count, int s
 #pragma GCC unroll 16
         for (int i = 0; i < 16; i++) {
             const __m128i k = _mm_load_si128(
-                (const __m128i *)(const void *)&round_constants[4 * i]);
+                (const __m128i *)(const void *)&sha256_round_constants[4 * i]);
 #pragma GCC unroll 2
             for (int m = 0; m < streams; m++) {
                 __m128i *own = w[m];
@@ -92,9 +82,7 @@ static void put_digest(uint8_t digest[SHA256_BYTES], const struct state *state)
 static void one_part(struct state *state, const struct sha256_padded *message, size_t from,
                      size_t to)
 {
-    const uint8_t *blocks = from < message->whole
-                                ? message->data + from * SHA256_BLOCK_BYTES
-                                : message->tail + (from - message->whole) * SHA256_BLOCK_BYTES;
+    const uint8_t *blocks = sha256_padded_block(message, from);
     compress(state, &blocks, to - from, 1);
 }
 

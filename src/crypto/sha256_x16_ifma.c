@@ -6,16 +6,6 @@
 
 #include <immintrin.h>
 
-static const uint32_t round_constants[64] = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
-
 #define X16_INLINE static inline __attribute__((always_inline))
 
 /* Rows become columns: sixteen rows of sixteen words of 32 bits. */
@@ -81,7 +71,7 @@ static void compress(__m512i state[8], const uint8_t *const blocks[SHA256_LANES]
                 w[i] = _mm512_add_epi32(_mm512_add_epi32(w[i], s0),
                                         _mm512_add_epi32(w[(i + 9) & 15], s1));
             }
-            const __m512i k = _mm512_set1_epi32((int)round_constants[round + i]);
+            const __m512i k = _mm512_set1_epi32((int)sha256_round_constants[round + i]);
             const __m512i sum1 = xor3(_mm512_ror_epi32(e, 6), _mm512_ror_epi32(e, 11),
                                       _mm512_ror_epi32(e, 25));
             const __m512i choose = _mm512_ternarylogic_epi32(e, f, g, 0xca);
@@ -127,8 +117,7 @@ void sha256_x16_ifma(const struct sha256_padded *messages, size_t count, uint8_t
             /* Lanes that have ended, or are not there, compute what nobody uses. */
             const struct sha256_padded *own = &messages[i < count ? i : 0];
             const size_t at = block < own->blocks ? block : own->blocks - 1;
-            pointers[i] = at < own->whole ? own->data + at * SHA256_BLOCK_BYTES
-                                          : own->tail + (at - own->whole) * SHA256_BLOCK_BYTES;
+            pointers[i] = sha256_padded_block(own, at);
             active |= (__mmask16)((i < count && block < own->blocks) << i);
         }
         compress(state, pointers, active);
