@@ -1,6 +1,7 @@
 #include "admin/admin.h"
 
 #include "admin/pages.h"
+#include "base/container_of.h"
 #include "io/io.h"
 
 #include <errno.h>
@@ -261,8 +262,7 @@ static void sent(struct io_socket *socket, enum status status)
 
 static void timer_fired(struct io_timer *timer)
 {
-    struct client *client = (struct client *)(void *)((char *)timer -
-                                                      offsetof(struct client, timer));
+    struct client *client = CONTAINER_OF(timer, struct client, timer);
     if (client->state != CLIENT_LEAVING) {
         count(&client->admin->timeouts);
     }

@@ -1,3 +1,4 @@
+#include "base/container_of.h"
 #include "io/internal.h"
 
 #include <errno.h>
@@ -8,8 +9,7 @@ enum listener_state { LISTENER_NONE, LISTENER_OPEN, LISTENER_CLOSING, LISTENER_C
 
 static void backed_off(struct io_timer *timer)
 {
-    struct io_transfer *transfer = (struct io_transfer *)((uint8_t *)timer -
-                                                          offsetof(struct io_transfer, backoff));
+    struct io_transfer *transfer = CONTAINER_OF(timer, struct io_transfer, backoff);
     struct io_listener *listener = transfer->backing_off;
     io_touch(listener->io, listener->backend_data);
 }

@@ -3,15 +3,12 @@
 #define POPGATE_PROXY_CORE_H
 
 #include "base/buffer.h"
+#include "base/container_of.h"
 #include "http/message.h"
 #include "proxy/identities.h"
 #include "proxy/limits.h"
 #include "proxy/peer_headers.h"
 #include "proxy/proxy.h"
-
-#include <stddef.h>
-
-#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 struct downstream;
 struct exchange;

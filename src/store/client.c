@@ -1,6 +1,7 @@
 #include "store/client.h"
 
 #include "base/clock.h"
+#include "base/container_of.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,8 +21,6 @@
 #define RETRY_MS_MAX 2000
 #define NS_PER_MS    1000000u
 #define NS_PER_S     1000000000u
-
-#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 static uint64_t now_ms(const struct store_client *client)
 {
