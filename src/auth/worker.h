@@ -59,4 +59,8 @@ struct auth_worker {
 /* auth/challenge.c: the value of algs for these settings. */
 void challenge_write_algs(uint32_t algorithms, char *out, size_t size);
 
+/* Sees a wall clock that was set back, and raises the floor. At every check, before the floor is
+ * looked at. Any thread. */
+void auth_watch_clock(struct auth_shared *shared, const struct clock_now *now);
+
 #endif

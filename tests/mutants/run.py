@@ -152,7 +152,7 @@ MUTANTS = [
              "if (!own && issuer->scope == NONCE_INSTANCE && purpose != NONCE_BELOW_FLOOR) {")],
            "unit_auth", "floor/below_it_only_a_nonce_minted_after_the_raise"),
     Mutant("a clock set back raises no floor",
-           [("src/auth/worker.c", "if (highest != 0 && highest - offset > AUTH_CLOCK_STEP_NS) {", "if (highest < 0) {")],
+           [("src/auth/floor.c", "if (highest != 0 && highest - offset > AUTH_CLOCK_STEP_NS) {", "if (highest < 0) {")],
            "unit_auth", "floor/a_clock_set_back_replays_nothing"),
     Mutant("a start without memory raises no floor",
            [("src/app/gate_process.c", "(survived == REPLAY_FRESH && !config->replay.cold_start_accept))) {", "false)) {")],
