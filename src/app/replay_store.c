@@ -51,7 +51,7 @@ static void reach_grew(void *context, uint64_t reach_s)
 
 /* ---- where it is ---- */
 
-static void use_address(struct replay_store *store, const struct addrinfo *found)
+static void use_address(struct store *store, const struct addrinfo *found)
 {
     /* "localhost" is ::1 and 127.0.0.1; servers mostly listen on the latter. */
     const struct addrinfo *chosen = found;
@@ -61,10 +61,10 @@ static void use_address(struct replay_store *store, const struct addrinfo *found
             break;
         }
     }
-    store_set_address(store->store, chosen->ai_addr, chosen->ai_addrlen);
+    store_set_address(store, chosen->ai_addr, chosen->ai_addrlen);
 }
 
-static bool look_up(struct replay_store *store)
+static bool look_up(struct replay_store *store, struct store *into)
 {
     struct addrinfo *found = NULL;
     struct addrinfo numeric = store->hints;
@@ -76,7 +76,7 @@ static bool look_up(struct replay_store *store)
     if (found == NULL) {
         return false;
     }
-    use_address(store, found);
+    use_address(into, found);
     freeaddrinfo(found);
     return true;
 }
@@ -93,7 +93,7 @@ void replay_store_look(struct replay_store *store)
         }
         store->looking = false;
         if (code == 0 && store->lookup.ar_result != NULL) {
-            use_address(store, store->lookup.ar_result);
+            use_address(store->store, store->lookup.ar_result);
             freeaddrinfo(store->lookup.ar_result);
         }
     } else if (store_wants_address(store->store)) {
@@ -131,11 +131,10 @@ static enum status probe(const struct store_options *options, const struct gener
         snprintf(error, error_size, "replay.redis: no loop to look at it: %m");
         return STATUS_SYSTEM;
     }
-    struct store *own = store->store;
-    store->store = store_new(options);
+    struct store *probed = store_new(options);
     struct store_client *client = NULL;
-    if (store->store != NULL && look_up(store)) {
-        client = store_client_new(store->store, io, generation->redis_tls);
+    if (probed != NULL && look_up(store, probed)) {
+        client = store_client_new(probed, io, generation->redis_tls);
     }
     enum status status = STATUS_OK;
     if (client != NULL && turn_until_known(io, client) == STATUS_OK) {
@@ -150,8 +149,7 @@ static enum status probe(const struct store_options *options, const struct gener
         }
         store_client_free(client);
     }
-    store_free(store->store);
-    store->store = own;
+    store_free(probed);
     io_free(io);
     return status;
 }
@@ -205,7 +203,7 @@ enum status replay_store_new(const struct generation *generation, uint32_t worke
         snprintf(error, error_size, "out of memory");
         return STATUS_NO_MEMORY;
     }
-    (void)look_up(store); /* else it is looked up again later */
+    (void)look_up(store, store->store); /* else it is looked up again later */
     *out = store;
     return STATUS_OK;
 }
