@@ -70,20 +70,10 @@ def show(output):
     print("\n".join(output.splitlines()[-120:]), flush=True)
 
 
-def criterion_leaked(output):
-    """Whether all that LeakSanitizer found was asked for by Criterion's own runner, which now and then leaves 48 bytes behind and
-    loses the end of its report with that. A leak of a test has the test's frames above Criterion's, and fails that test."""
-    callers = re.findall(r"leak of .*\n\s+#0 .*\n\s+#1 (.*)", output)
-    return bool(callers) and all("/libcriterion.so" in caller for caller in callers) and "\nnot ok " not in output
-
-
 def suite_unit(build, totals, options):
     for program in programs(build, "unit_*"):
-        command = [str(program), "--jobs", "2", "--tap", "--timeout", "600"]
-        code, output, seconds = run(command, options.timeout)
-        if code != 0 and criterion_leaked(output):
-            print(f"once more, for Criterion itself leaked: {program.name}", flush=True)
-            code, output, seconds = run(command, options.timeout)
+        code, output, seconds = run([str(program), "--jobs", "2", "--tap", "--timeout", "600"],
+                                    options.timeout)
         passed = len(re.findall(r"^ok ", output, re.M))
         failed = len(re.findall(r"^not ok ", output, re.M))
         skipped = len(re.findall(r"^ok .*# SKIP", output, re.M))
