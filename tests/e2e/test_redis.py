@@ -87,11 +87,19 @@ def follow(world, gate, patience=10):
     raise AssertionError(f"never got through: {answer}\n{gate.output[-3000:]}")
 
 
-def wait_ready(gate, timeout=15):
-    deadline = time.monotonic() + timeout
-    while gate.metric("popgate_replay_store_state", state="ready") != 1:
-        assert time.monotonic() < deadline, gate.output[-3000:]
-        time.sleep(0.02)
+def pass_nowhere(world, gates, accepted, answers=(401,)):
+    """What was accepted once is accepted by none of them."""
+    for headers in accepted:
+        for gate in gates:
+            assert ask(world, gate, headers).status in answers
+
+
+def a_gate_that_starts_now_takes_none(world, gates, port, accepted):
+    """It finds a memory that is too young to know, and so takes nothing that was accepted before."""
+    third = gates(port, dpop=SKEW, replay={"cold_start": "challenge"})
+    pass_nowhere(world, [third], accepted)
+    follow(world, third)
+    return third
 
 
 def wait_state(gate, state, timeout=15):
@@ -214,21 +222,12 @@ def test_a_lost_memory_lets_nothing_pass_twice_and_clients_get_through(world, ga
         # At once, while it is found out, and after.
         deadline = time.monotonic() + 1.5
         while time.monotonic() < deadline:
-            for headers in accepted:
-                for gate in both:
-                    assert ask(world, gate, headers).status in (401, 503)
+            pass_nowhere(world, both, accepted, (401, 503))
         accepted += [follow(world, gate) for gate in both]
         for gate in both:
-            wait_ready(gate)
-        for headers in accepted:
-            for gate in both:
-                assert ask(world, gate, headers).status == 401
-        # A replica that starts now finds a memory that is too young to know.
-        third = gates(redis.port, dpop=SKEW, replay={"cold_start": "challenge"})
-        for headers in accepted:
-            assert ask(world, third, headers).status == 401
-        follow(world, third)
-        third.stop()
+            wait_state(gate, "ready")
+        pass_nowhere(world, both, accepted)
+        a_gate_that_starts_now_takes_none(world, gates, redis.port, accepted).stop()
     for gate in both:
         assert gate.metric("popgate_replay_store_memory_losses_total") >= 2
 
@@ -310,20 +309,13 @@ def test_a_promoted_replica(world, gates, redis):
         redis.kill()
         switch.to(other.port)
         other.go_on()
-        for headers in accepted:
-            for gate in both:
-                assert ask(world, gate, headers).status in (401, 503)
+        pass_nowhere(world, both, accepted, (401, 503))
         assert "is a replica" in " ".join(store_lines(both[0], "warn")) or other.command(
             "ROLE")[0] == "slave"
         assert other.command("REPLICAOF", "NO", "ONE") == "OK"
         accepted += [follow(world, gate) for gate in both]
-        for headers in accepted:
-            for gate in both:
-                assert ask(world, gate, headers).status == 401
-        third = gates(switch.port, dpop=SKEW, replay={"cold_start": "challenge"})
-        for headers in accepted:
-            assert ask(world, third, headers).status == 401
-        follow(world, third)
+        pass_nowhere(world, both, accepted)
+        a_gate_that_starts_now_takes_none(world, gates, switch.port, accepted)
     finally:
         switch.end()
         other.end()
@@ -365,7 +357,7 @@ def test_a_longer_window_is_told_to_the_other_replicas(world, gates, redis):
 def test_paused_is_503_in_time_and_blocks_no_other(world, gates, redis):
     gate = gates(redis.port)
     used = follow(world, gate)
-    wait_ready(gate)
+    wait_state(gate, "ready")
     redis.pause()
     with world.connect(gate) as waiting, world.connect(gate) as other:
         waiting.send(clients.request_bytes("GET", "/", headers=world.credentials()))
@@ -381,7 +373,7 @@ def test_paused_is_503_in_time_and_blocks_no_other(world, gates, redis):
     assert gate.metric("popgate_replay_inserts_total", result="unavailable") == 21
     assert gate.metric("popgate_replay_store_failures_total", state="timeout") >= 1
     redis.go_on()
-    wait_ready(gate)
+    wait_state(gate, "ready")
     assert ask(world, gate).status == 200, "the memory is the same: no challenge"
     assert ask(world, gate, used).status == 401
     assert len(store_lines(gate, "warn")) == 1 and len(store_lines(gate, "info")) == 2, store_lines(gate)
@@ -413,7 +405,7 @@ def test_gone_and_back(world, gates, redis):
         assert ask(world, gate).status == 503
         time.sleep(0.1)
     redis.start()
-    wait_ready(gate)
+    wait_state(gate, "ready")
     follow(world, gate)
     lines = store_lines(gate)
     assert len([line for line in lines if "cannot be used" in line]) == 1, lines
@@ -426,7 +418,7 @@ def test_not_there_at_the_start(world, gates, redis):
     gate = gates(redis.port)
     assert ask(world, gate).status == 503
     redis.start()
-    wait_ready(gate)
+    wait_state(gate, "ready")
     assert ask(world, gate).status == 200
 
 
@@ -438,7 +430,7 @@ def test_full(world, gates, redis):
     wait_state(gate, "oom")
     assert ask(world, gate).status == 503
     redis.command("CONFIG", "SET", "maxmemory", "0")
-    wait_ready(gate)
+    wait_state(gate, "ready")
     assert ask(world, gate).status == 200
     assert ask(world, gate, used).status == 401
     warned = store_lines(gate, "warn")
@@ -452,7 +444,7 @@ def test_read_only(world, gates, redis):
     assert ask(world, gate).status == 503
     wait_state(gate, "replica")
     redis.command("REPLICAOF", "NO", "ONE")
-    wait_ready(gate)
+    wait_state(gate, "ready")
     assert ask(world, gate).status == 200
     assert ask(world, gate, used).status == 401
 
@@ -470,7 +462,7 @@ def test_a_policy_that_is_changed_later_is_noticed(world, gates, redis):
     wait_state(gate, "policy")
     assert ask(world, gate).status == 503
     redis.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
-    wait_ready(gate)
+    wait_state(gate, "ready")
     follow(world, gate)
     assert "set it to noeviction" in store_lines(gate, "warn")[0]
 
@@ -559,15 +551,13 @@ def test_local_needs_a_nonce_of_the_very_replica(world, gates, redis):
     accepted += [follow(world, gate) for gate in both]
     redis.start()
     for gate in both:
-        wait_ready(gate)
+        wait_state(gate, "ready")
         assert gate.metric("popgate_replay_store_local") == 0
     for headers in before + accepted:
         for gate in both:
             assert ask(world, gate, headers).status == 401
     accepted += [follow(world, gate) for gate in both]
-    for headers in accepted:
-        for gate in both:
-            assert ask(world, gate, headers).status == 401
+    pass_nowhere(world, both, accepted)
     for gate in both:
         warned = [line for line in store_lines(gate, "warn") if "cannot be used" in line]
         assert len(warned) == 1 and "need a nonce of this replica" in warned[0], warned
@@ -582,7 +572,7 @@ def test_local_and_the_same_memory_afterwards(world, gates, redis):
     accepted = [follow(world, first)]
     redis.go_on()
     for gate in (first, second):
-        wait_ready(gate)
+        wait_state(gate, "ready")
     follow(world, first)
     for headers in accepted:
         assert ask(world, second, headers).status == 401

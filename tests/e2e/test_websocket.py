@@ -34,6 +34,22 @@ def switching(key, more=""):
             f"Sec-WebSocket-Accept: {accept_for(key)}\r\n{more}\r\n").encode()
 
 
+def pouring(chunks):
+    """A service that accepts the upgrade and sends so many times 64 KiB, until it is held back for 3 s; and where it counts."""
+    sent = [0]
+
+    def pours(request, stream):
+        stream.socket.sendall(switching(request.get("sec-websocket-key")))
+        stream.socket.settimeout(3)
+        try:
+            for _ in range(chunks):
+                sent[0] += stream.socket.send(b"x" * 65536)
+        except OSError:
+            pass
+        return None
+    return pours, sent
+
+
 def echo(request, stream):
     """Accepts the upgrade, then gives back what comes until the end."""
     stream.socket.sendall(switching(request.get("sec-websocket-key"), "Sec-WebSocket-Protocol: chat\r\n"))
@@ -238,17 +254,7 @@ def test_other_interim_answers_pass_before_the_101(world, start):
 # ---- back-pressure ----
 
 def test_a_client_that_does_not_read_holds_the_service_back(world, start):
-    sent = [0]
-
-    def pours(request, stream):
-        stream.socket.sendall(switching(request.get("sec-websocket-key")))
-        stream.socket.settimeout(3)
-        try:
-            for _ in range(2000):
-                sent[0] += stream.socket.send(b"x" * 65536)
-        except OSError:
-            pass
-        return None
+    pours, sent = pouring(2000)
     gate, _ = start(handler=pours)
     with world.connect(gate) as connection:
         connection.send(upgrade(world))

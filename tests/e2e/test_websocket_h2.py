@@ -13,7 +13,7 @@ from harness import client as clients
 from harness import client2 as h2c
 from harness.gate import Gate
 from harness.upstream2 import Upstream2
-from test_websocket import accept_for, echo, exactly, switching, upgrade
+from test_websocket import accept_for, echo, exactly, pouring, switching, upgrade
 
 connect_fields, Tunnel = h2c.connect_fields, h2c.Tunnel
 
@@ -329,17 +329,7 @@ def test_a_drain_waits_for_tunnels_and_ends_them_at_its_timeout(world, start):
 # ---- back-pressure ----
 
 def test_a_client_with_its_window_shut_holds_the_service_back(world, start):
-    sent = [0]
-
-    def pours(request, stream):
-        stream.socket.sendall(switching(request.get("sec-websocket-key")))
-        stream.socket.settimeout(3)
-        try:
-            for _ in range(1000):
-                sent[0] += stream.socket.send(b"x" * 65536)
-        except OSError:
-            pass
-        return None
+    pours, sent = pouring(1000)
     gate, _ = start(handler=pours)
     with h2c.connect(world, gate, auto_window=False) as client:
         tunnel = Tunnel(client, connect_fields(world))

@@ -2,6 +2,7 @@
  * tests/e2e/test_redis.py. */
 #include "store/command.h"
 #include "store/store.h"
+#include "unit/store/told.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -24,8 +25,6 @@ static struct store_client *client;
 static int listener = -1, peer = -1;
 static char heard[1 << 20]; /* what the client said since the last answer */
 static size_t heard_size;
-/* What the store told its owner, in order: "lost(3) local(1) reach(90) " */
-static char told[512];
 
 /* ---- the server ---- */
 
@@ -111,20 +110,6 @@ static void answer_claim(const char *claimed, const char *epoch, const char *lef
 }
 
 /* ---- the client ---- */
-
-static void memory_lost(void *context, uint64_t age_s)
-{
-    (void)context;
-    size_t size = strlen(told);
-    (void)snprintf(told + size, sizeof told - size, "lost(%llu) ", (unsigned long long)age_s);
-}
-
-static void local(void *context, bool begins)
-{
-    (void)context;
-    size_t size = strlen(told);
-    (void)snprintf(told + size, sizeof told - size, "local(%d) ", begins);
-}
 
 static void reach_grew(void *context, uint64_t reach_s)
 {

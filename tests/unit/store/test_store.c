@@ -1,26 +1,11 @@
 /* What several clients of one process find out together. */
 #include "store/internal.h"
+#include "unit/store/told.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 
 #define RUN_ID "0123456789abcdef0123456789abcdef01234567"
-
-static char told[256];
-
-static void memory_lost(void *context, uint64_t age_s)
-{
-    (void)context;
-    size_t size = strlen(told);
-    (void)snprintf(told + size, sizeof told - size, "lost(%llu) ", (unsigned long long)age_s);
-}
-
-static void local(void *context, bool begins)
-{
-    (void)context;
-    size_t size = strlen(told);
-    (void)snprintf(told + size, sizeof told - size, "local(%d) ", begins);
-}
 
 static struct store *make(uint32_t clients, bool failure_local)
 {
