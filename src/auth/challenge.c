@@ -54,30 +54,6 @@ __attribute__((format(printf, 2, 3))) static void add_line(struct lines *lines, 
     }
 }
 
-/* RFC 6750 section 3.1, RFC 9449 sections 7.1 and 9. NULL: no error member. */
-static const char *error_of(enum auth_answer answer)
-{
-    switch (answer) {
-    case AUTH_ANSWER_INVALID_PROOF:
-        return "invalid_dpop_proof";
-    case AUTH_ANSWER_INVALID_TOKEN:
-        return "invalid_token";
-    case AUTH_ANSWER_BAD_REQUEST:
-        return "invalid_request";
-    case AUTH_ANSWER_USE_NONCE:
-        return "use_dpop_nonce";
-    case AUTH_ANSWER_SCOPE:
-        return "insufficient_scope";
-    case AUTH_ANSWER_NONE:
-    case AUTH_ANSWER_CHALLENGE:
-    case AUTH_ANSWER_FORBIDDEN:
-    case AUTH_ANSWER_OVER_SHARE:
-    case AUTH_ANSWER_UNAVAILABLE:
-        break;
-    }
-    return NULL;
-}
-
 /* RFC 6749 section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ). What is not, is not put
  * between quotes. */
 static bool is_scope_token(struct span scope)
@@ -153,17 +129,18 @@ size_t auth_challenge(struct auth_worker *worker, const struct auth_check *check
 {
     struct lines lines = {.out = out, .size = size};
     enum auth_answer answer = auth_denial_answer(check->denial);
-    const char *error = error_of(answer);
+    if (answer == AUTH_ANSWER_UNAVAILABLE || answer == AUTH_ANSWER_OVER_SHARE) {
+        add_line(&lines, "Retry-After: %d\r\n",
+                 answer == AUTH_ANSWER_OVER_SHARE ? RETRY_AFTER_OVER_SHARE_S
+                                                  : RETRY_AFTER_UNAVAILABLE_S);
+        return lines.used;
+    }
+    const char *error = auth_answer_error(answer);
     if (answer == AUTH_ANSWER_CHALLENGE || error != NULL) {
         add_challenges(&lines, worker, check, error);
     }
     if (answer == AUTH_ANSWER_USE_NONCE) {
         add_nonce(&lines, worker, now);
-    }
-    if (answer == AUTH_ANSWER_UNAVAILABLE || answer == AUTH_ANSWER_OVER_SHARE) {
-        add_line(&lines, "Retry-After: %d\r\n",
-                 answer == AUTH_ANSWER_OVER_SHARE ? RETRY_AFTER_OVER_SHARE_S
-                                                  : RETRY_AFTER_UNAVAILABLE_S);
     }
     return lines.used;
 }

@@ -35,3 +35,17 @@ enum auth_answer auth_denial_answer(enum auth_denial denial)
 {
     return entry_of(denial)->answer;
 }
+
+const char *auth_answer_error(enum auth_answer answer)
+{
+    static const char *const errors[AUTH_ANSWERS] = {
+        [AUTH_ANSWER_INVALID_PROOF] = "invalid_dpop_proof",
+        [AUTH_ANSWER_INVALID_TOKEN] = "invalid_token",
+        [AUTH_ANSWER_BAD_REQUEST] = "invalid_request",
+        [AUTH_ANSWER_USE_NONCE] = "use_dpop_nonce",
+        [AUTH_ANSWER_SCOPE] = "insufficient_scope",
+        [AUTH_ANSWER_OVER_SHARE] = "slow_down",
+        [AUTH_ANSWER_UNAVAILABLE] = "temporarily_unavailable",
+    };
+    return errors[answer];
+}

@@ -14,6 +14,7 @@ enum auth_answer {
     AUTH_ANSWER_FORBIDDEN,     /* 403, no error member */
     AUTH_ANSWER_OVER_SHARE,    /* 429, Retry-After */
     AUTH_ANSWER_UNAVAILABLE,   /* 503, Retry-After */
+    AUTH_ANSWERS
 };
 
 /* X(enum suffix, metric label and log reason, answer, description for error_description) */
@@ -80,5 +81,9 @@ enum auth_denial {
 const char *auth_denial_label(enum auth_denial denial);
 const char *auth_denial_description(enum auth_denial denial);
 enum auth_answer auth_denial_answer(enum auth_denial denial);
+
+/* The OAuth error code (RFC 6749 sections 4.1.2.1 and 5.2, RFC 6750 section 3.1, RFC 8628
+ * section 3.5, RFC 9449 sections 7.1 and 9); NULL where the answer carries none. */
+const char *auth_answer_error(enum auth_answer answer);
 
 #endif

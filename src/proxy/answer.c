@@ -2,31 +2,6 @@
 
 #include <stddef.h>
 
-const char *answer_error_of(enum auth_answer answer)
-{
-    switch (answer) {
-    case AUTH_ANSWER_INVALID_PROOF:
-        return "invalid_dpop_proof";
-    case AUTH_ANSWER_INVALID_TOKEN:
-        return "invalid_token";
-    case AUTH_ANSWER_BAD_REQUEST:
-        return "invalid_request";
-    case AUTH_ANSWER_USE_NONCE:
-        return "use_dpop_nonce";
-    case AUTH_ANSWER_SCOPE:
-        return "insufficient_scope";
-    case AUTH_ANSWER_OVER_SHARE:
-        return "slow_down";
-    case AUTH_ANSWER_UNAVAILABLE:
-        return "temporarily_unavailable";
-    case AUTH_ANSWER_NONE:
-    case AUTH_ANSWER_CHALLENGE:
-    case AUTH_ANSWER_FORBIDDEN:
-        break;
-    }
-    return NULL;
-}
-
 static void write_member(struct http1_writer *writer, const char *name, const char *value)
 {
     http1_write_string(writer, "\"");

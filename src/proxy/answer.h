@@ -2,7 +2,6 @@
 #ifndef POPGATE_PROXY_ANSWER_H
 #define POPGATE_PROXY_ANSWER_H
 
-#include "auth/checks.h"
 #include "base/span.h"
 #include "http/http1.h"
 
@@ -14,9 +13,6 @@ struct answer {
     bool close;              /* the connection must not go on */
     uint8_t grpc_status;     /* 0: the one that `status` maps to */
 };
-
-/* The OAuth error code of an answer; NULL where the answer carries none. */
-const char *answer_error_of(enum auth_answer answer);
 
 /* The JSON body: {"error":"...","error_description":"..."}. */
 void answer_write_body(struct http1_writer *writer, const struct answer *answer);

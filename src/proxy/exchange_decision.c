@@ -15,7 +15,7 @@ void exchange_deny(struct exchange *exchange, bool close)
         exchange, PROXY_OUTCOME_DENIED,
         &(struct answer){.status = check->http_status,
                          .headers = span_make(headers, size),
-                         .error = answer_error_of(auth_denial_answer(check->denial)),
+                         .error = auth_answer_error(auth_denial_answer(check->denial)),
                          .description = auth_denial_description(check->denial),
                          .close = close});
 }

@@ -37,3 +37,17 @@ Test(checks, a_number_that_is_no_denial_reads_as_a_failure_inside)
     cr_expect_eq(auth_denial_answer((enum auth_denial)1000), AUTH_ANSWER_UNAVAILABLE);
     cr_expect_str_eq(auth_denial_description((enum auth_denial)1000), "");
 }
+
+Test(checks, the_error_names_are_those_of_the_specifications)
+{
+    cr_assert_str_eq(auth_answer_error(AUTH_ANSWER_INVALID_PROOF), "invalid_dpop_proof");
+    cr_assert_str_eq(auth_answer_error(AUTH_ANSWER_INVALID_TOKEN), "invalid_token");
+    cr_assert_str_eq(auth_answer_error(AUTH_ANSWER_BAD_REQUEST), "invalid_request");
+    cr_assert_str_eq(auth_answer_error(AUTH_ANSWER_USE_NONCE), "use_dpop_nonce");
+    cr_assert_str_eq(auth_answer_error(AUTH_ANSWER_SCOPE), "insufficient_scope");
+    cr_assert_str_eq(auth_answer_error(AUTH_ANSWER_OVER_SHARE), "slow_down");
+    cr_assert_str_eq(auth_answer_error(AUTH_ANSWER_UNAVAILABLE), "temporarily_unavailable");
+    cr_assert_null(auth_answer_error(AUTH_ANSWER_CHALLENGE));
+    cr_assert_null(auth_answer_error(AUTH_ANSWER_FORBIDDEN));
+    cr_assert_null(auth_answer_error(AUTH_ANSWER_NONE));
+}
