@@ -1,13 +1,17 @@
 /* Every implementation gives BoringSSL's verdict: over random and mutated signatures, every batch
  * size and place, with and without contexts. POPGATE_CRYPTO_CASES sets the number of cases (make
- * soak: 10^7). */
+ * soak: 10^7). All of a run follows from its seed, which is printed: POPGATE_CRYPTO_SEED=… is the
+ * same run again. */
 #include "base/rcu.h"
+#include "crypto/p256_engine.h"
 #include "crypto/reference.h"
 #include "crypto/verifier.h"
 #include "unit/crypto/signing.h"
 
 #include <criterion/criterion.h>
+#include <openssl/ecdsa.h>
 #include <openssl/rand.h>
+#include <stdio.h>
 
 #define KEYS        24
 #define BATCH_MAX   64
@@ -35,6 +39,24 @@ static uint64_t next(uint64_t *state)
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
     return z ^ (z >> 31);
+}
+
+static void next_bytes(uint64_t *state, uint8_t *out, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        out[i] = (uint8_t)(next(state) >> 32);
+    }
+}
+
+/* Another one in every run, unless one is asked for. */
+static uint64_t seed_wanted(void)
+{
+    const char *text = getenv("POPGATE_CRYPTO_SEED");
+    uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : 0;
+    while (seed == 0) {
+        RAND_bytes((uint8_t *)&seed, sizeof seed);
+    }
+    return seed;
 }
 
 struct test_case {
@@ -97,7 +119,7 @@ static void mutate(struct test_case *c, const struct test_case *other,
         c->key.x[where % 32] ^= (uint8_t)(1u << (where >> 8) % 8);
         break;
     case 7:
-        RAND_bytes(c->signature, 64);
+        next_bytes(state, c->signature, 64);
         break;
     case 8:
         memcpy(c->signature + 32 * (where % 2),
@@ -171,6 +193,14 @@ static void ways_init(struct ways *ways, enum public_key_type type)
             ways_add(ways, t == 0 ? "portable" : "ifma", memories[m], type);
         }
     }
+    /* The portable one again, as a CPU without MULX and ADX has it, or one of another kind. */
+    size_t before = ways->count;
+    ways_add(ways, "portable", (size_t)32 << 20, type);
+    if (type == KEY_P256 && ways->count > before) {
+        ((struct p256_shared *)ways->verifiers[before]->shared[type])->bmi2 = false;
+    } else if (ways->count > before) {
+        verifier_free(ways->verifiers[--ways->count]);
+    }
 }
 
 static void ways_cleanup(struct ways *ways)
@@ -206,29 +236,96 @@ static void check_batch(struct ways *ways, enum signature_algorithm algorithm,
     }
 }
 
+/* A number of 1 .. n - 1, near enough to evenly. */
+static BIGNUM *next_scalar(uint64_t *state)
+{
+    uint8_t bytes[32];
+    next_bytes(state, bytes, sizeof bytes);
+    bytes[0] &= 0x7f;
+    bytes[31] |= 1;
+    BIGNUM *scalar = BN_bin2bn(bytes, sizeof bytes, NULL);
+    signing_require(scalar != NULL);
+    return scalar;
+}
+
+/* As signing_key_init, but the same key for the same state. */
+static void key_from(struct signing_key *key, enum signature_algorithm algorithm, uint64_t *state)
+{
+    *key = (struct signing_key){.public.type = signature_key_type(algorithm)};
+    if (algorithm == SIGNATURE_EDDSA) {
+        uint8_t seed[32];
+        next_bytes(state, seed, sizeof seed);
+        ED25519_keypair_from_seed(key->public.x, key->ed25519, seed);
+        return;
+    }
+    key->ec = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
+    const EC_GROUP *group = EC_KEY_get0_group(key->ec);
+    EC_POINT *point = EC_POINT_new(group);
+    BIGNUM *d = next_scalar(state), *x = BN_new(), *y = BN_new();
+    signing_require(EC_POINT_mul(group, point, d, NULL, NULL, NULL) &&
+                    EC_KEY_set_private_key(key->ec, d) && EC_KEY_set_public_key(key->ec, point) &&
+                    EC_POINT_get_affine_coordinates_GFp(group, point, x, y, NULL) &&
+                    BN_bn2bin_padded(key->public.x, 32, x) &&
+                    BN_bn2bin_padded(key->public.y, 32, y));
+    EC_POINT_free(point);
+    BN_free(d);
+    BN_free(x);
+    BN_free(y);
+}
+
+/* ECDSA (FIPS 186-5 section 6.4.1) with a k of the state's: BoringSSL's own would be another one in
+ * every run. */
+static void sign_es256(struct test_case *c, const struct signing_key *key, uint64_t *state)
+{
+    const EC_GROUP *group = EC_KEY_get0_group(key->ec);
+    const BIGNUM *n = EC_GROUP_get0_order(group);
+    BN_CTX *ctx = BN_CTX_new();
+    EC_POINT *point = EC_POINT_new(group);
+    uint8_t digest[32];
+    SHA256(c->message, c->message_size, digest);
+    BIGNUM *k = next_scalar(state), *r = BN_new(), *s = BN_new();
+    BIGNUM *e = BN_bin2bn(digest, sizeof digest, NULL);
+    signing_require(
+        EC_POINT_mul(group, point, k, NULL, NULL, ctx) &&
+        EC_POINT_get_affine_coordinates_GFp(group, point, r, NULL, ctx) && BN_nnmod(r, r, n, ctx) &&
+        BN_mod_mul(s, r, EC_KEY_get0_private_key(key->ec), n, ctx) && BN_mod_add(s, s, e, n, ctx) &&
+        BN_mod_inverse(k, k, n, ctx) != NULL && BN_mod_mul(s, s, k, n, ctx) &&
+        BN_bn2bin_padded(c->signature, 32, r) && BN_bn2bin_padded(c->signature + 32, 32, s));
+    EC_POINT_free(point);
+    BN_free(k);
+    BN_free(r);
+    BN_free(s);
+    BN_free(e);
+    BN_CTX_free(ctx);
+}
+
 static void sign_case(struct test_case *c, const struct signing_key *key,
                       enum signature_algorithm algorithm, uint64_t *state)
 {
-    uint8_t signature[SIGNATURE_BYTES_MAX];
     c->key = key->public;
     c->message_size = 1 + next(state) % MESSAGE_MAX;
-    RAND_bytes(c->message, c->message_size);
-    signing_require(signing_sign(key, algorithm, span_make(c->message, c->message_size),
-                                 signature) == RAW_BYTES);
-    memcpy(c->signature, signature, RAW_BYTES);
+    next_bytes(state, c->message, c->message_size);
+    if (algorithm == SIGNATURE_ES256) {
+        sign_es256(c, key, state);
+    } else {
+        signing_require(ED25519_sign(c->signature, c->message, c->message_size, key->ed25519));
+    }
     c->expected = STATUS_OK;
 }
 
 static void random_and_mutated(enum signature_algorithm algorithm)
 {
     rcu_register();
-    uint64_t state;
-    RAND_bytes((uint8_t *)&state, sizeof state);
-    uint64_t seed = state;
+    const uint64_t seed = seed_wanted();
+    uint64_t state = seed;
     struct signing_key keys[KEYS];
+    /* At once, so that it is known of a run that ends badly. */
+    fprintf(stderr, "verdicts, %s: POPGATE_CRYPTO_SEED=0x%016llx, %zu cases\n",
+            algorithm == SIGNATURE_ES256 ? "ES256" : "EdDSA", (unsigned long long)seed,
+            cases_wanted());
     static struct test_case base[KEYS * 16], batch[BATCH_MAX];
     for (size_t k = 0; k < KEYS; k++) {
-        signing_key_init(&keys[k], signature_key_type(algorithm));
+        key_from(&keys[k], algorithm, &state);
     }
     for (size_t i = 0; i < KEYS * 16; i++) {
         sign_case(&base[i], &keys[i % KEYS], algorithm, &state);
@@ -257,8 +354,9 @@ static void random_and_mutated(enum signature_algorithm algorithm)
         /* Fresh signatures now and then. */
         sign_case(&base[round % (KEYS * 16)], &keys[round % KEYS], algorithm, &state);
     }
-    cr_assert(good > done / 4 && good < done, "both verdicts were seen (seed %llx)",
-              (unsigned long long)seed);
+    fprintf(stderr, "verdicts, %s: %zu cases, %zu of them good, %zu ways each, all equal\n",
+            algorithm == SIGNATURE_ES256 ? "ES256" : "EdDSA", done, good, ways.count);
+    cr_assert(good > done / 4 && good < done, "both verdicts were seen");
     ways_cleanup(&ways);
     for (size_t k = 0; k < KEYS; k++) {
         signing_key_cleanup(&keys[k]);
@@ -283,7 +381,7 @@ static void one_among_others(enum signature_algorithm algorithm)
     struct signing_key keys[KEYS];
     static struct test_case good[BATCH_MAX], bad[BATCH_MAX];
     for (size_t k = 0; k < KEYS; k++) {
-        signing_key_init(&keys[k], signature_key_type(algorithm));
+        key_from(&keys[k], algorithm, &state);
     }
     for (size_t i = 0; i < BATCH_MAX; i++) {
         sign_case(&good[i], &keys[i % KEYS], algorithm, &state);
