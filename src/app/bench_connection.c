@@ -100,24 +100,38 @@ static void send_h2(struct bench_connection *connection)
     }
 }
 
-void bench_connection_send(struct bench_connection *connection, struct span head)
+bool bench_connection_has_room(const struct bench_connection *connection)
+{
+    return connection->state == BENCH_IDLE ||
+           (connection->state == BENCH_BUSY && connection->h2 != NULL &&
+            bench_h2_has_room(connection->h2, connection->under_way));
+}
+
+static void send_stream(struct bench_connection *connection, struct span head, uint64_t due_ns)
+{
+    if (bench_h2_request(connection->h2, head, connection->client->body_bytes, due_ns) !=
+        STATUS_OK) {
+        end(connection, "the server takes no more streams");
+    } else if (!connection->reading) {
+        send_h2(connection);
+        flush(connection);
+    }
+}
+
+void bench_connection_send(struct bench_connection *connection, struct span head, uint64_t due_ns)
 {
     struct bench_client *client = connection->client;
-    assert(connection->state == BENCH_IDLE && head.size <= sizeof client->scratch);
+    assert(bench_connection_has_room(connection) && head.size <= sizeof client->scratch);
     connection->state = BENCH_BUSY;
+    connection->under_way++;
+    if (connection->h2 != NULL) {
+        send_stream(connection, head, due_ns);
+        return;
+    }
     connection->in_body = false;
     connection->head_used = 0;
     connection->scan = (struct http1_scan){0};
-    connection->answer = (struct bench_answer){0};
-    if (connection->h2 != NULL) {
-        if (bench_h2_request(connection->h2, head, client->body_bytes) != STATUS_OK) {
-            end(connection, "the server takes no more streams");
-        } else if (!connection->reading) {
-            send_h2(connection);
-            flush(connection);
-        }
-        return;
-    }
+    connection->answer = (struct bench_answer){.due_ns = due_ns};
     connection->body_left = client->body_bytes;
     /* A small body goes into the head's record, as clients do it. */
     if (client->body_bytes > 0 && head.size + client->body_bytes <= sizeof client->scratch) {
@@ -153,9 +167,12 @@ static void on_sent(struct io_socket *socket, enum status status)
 
 static void answer_done(struct bench_connection *connection)
 {
-    connection->state = BENCH_IDLE;
+    struct bench_answer answer = connection->answer;
+    connection->answer = (struct bench_answer){0};
+    connection->under_way--;
+    connection->state = connection->under_way == 0 ? BENCH_IDLE : BENCH_BUSY;
     bool reusable = connection->keep_alive && connection->body_left == 0;
-    connection->client->events->answered(connection, connection->answer, reusable);
+    connection->client->events->answered(connection, answer, reusable);
 }
 
 /* What is left of `plain` after one piece of the answer's body; the answer may be done then. */
@@ -272,10 +289,11 @@ static void read_plain(struct bench_connection *connection)
 
 /* ---- HTTP/2 ---- */
 
-static void on_h2_answered(void *owner, uint16_t status)
+static void on_h2_answered(void *owner, uint16_t status, uint64_t due_ns)
 {
     struct bench_connection *connection = owner;
     connection->answer.status = status;
+    connection->answer.due_ns = due_ns;
     connection->keep_alive = true;
     answer_done(connection);
 }
@@ -324,7 +342,7 @@ static bool choose_protocol(struct bench_connection *connection)
         end(connection, "the server does not speak HTTP/2");
         return false;
     }
-    connection->h2 = bench_h2_new(&h2_events, connection);
+    connection->h2 = bench_h2_new(&h2_events, connection, connection->client->streams_max);
     if (connection->h2 == NULL) {
         end(connection, "out of memory");
     }
@@ -415,6 +433,8 @@ enum status bench_connection_open(struct bench_connection *connection)
     connection->failure = NULL;
     connection->resumed = false;
     connection->in_body = false;
+    connection->under_way = 0;
+    connection->answer = (struct bench_answer){0};
     connection->opened_ns = clock_read().boot_ns;
     connection->tls = tls_connection_new_client(client->tls, &connection->out, OUT_BYTES_MAX,
                                                 client->server_name,

@@ -1,5 +1,5 @@
-/* One connection of the load generator: mutual TLS, HTTP/1.1 or HTTP/2, one request at a time, over
- * our own io. One thread. */
+/* One connection of the load generator: mutual TLS, HTTP/1.1 with a request at a time or HTTP/2
+ * with several, over our own io. One thread. */
 #ifndef POPGATE_APP_BENCH_CONNECTION_H
 #define POPGATE_APP_BENCH_CONNECTION_H
 
@@ -18,7 +18,8 @@ struct bench_h2;
 
 struct bench_answer {
     uint16_t status;
-    uint64_t bytes; /* plaintext: head and body */
+    uint64_t bytes;  /* plaintext: head and body; HTTP/2: what came since the last answer */
+    uint64_t due_ns; /* as bench_connection_send was given it */
 };
 
 struct bench_events {
@@ -46,10 +47,12 @@ struct bench_client {
     size_t body_bytes; /* of every request; their content is zeroes */
     bool resume;       /* offer the session of the slot's last connection */
     bool http2;
+    unsigned streams_max; /* of a connection, with http2 */
     struct http_head head;
     uint8_t scratch[16384];
 };
 
+/* BENCH_IDLE: no request is under way. */
 enum bench_state { BENCH_CLOSED = 0, BENCH_CONNECTING, BENCH_IDLE, BENCH_BUSY, BENCH_CLOSING };
 
 /* Zeroed, with `client` set, is one that was never opened. */
@@ -70,17 +73,20 @@ struct bench_connection {
     struct bench_answer answer;
     bool keep_alive;
     uint64_t opened_ns, open_ns;   /* connect was called; the handshake was done */
-    uint64_t due_ns, sent_ns;      /* of the request under way; the owner's */
+    unsigned under_way;            /* requests sent whose answers are not there */
     struct bench_connection *next; /* the owner's, as is: */
-    bool under_way;                /* a request was sent, its answer is not there */
+    bool listed;                   /* it is in the owner's list */
     uint8_t head_bytes[BENCH_HEAD_BYTES_MAX];
 };
 
 /* Connects and shakes hands: `ready` or `ended` follows, but for STATUS_SYSTEM (no socket). */
 MUST_CHECK enum status bench_connection_open(struct bench_connection *connection);
 
-/* Sends a request head (copied) and client->body_bytes of body, on one that is BENCH_IDLE. */
-void bench_connection_send(struct bench_connection *connection, struct span head);
+/* Whether a request may be sent. */
+bool bench_connection_has_room(const struct bench_connection *connection);
+
+/* Sends a request head (copied) and client->body_bytes of body, on one that has room. */
+void bench_connection_send(struct bench_connection *connection, struct span head, uint64_t due_ns);
 
 /* Says goodbye and closes: `ended` follows. The session stays for the next time. */
 void bench_connection_close(struct bench_connection *connection);

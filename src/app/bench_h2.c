@@ -6,14 +6,21 @@
 #include <assert.h>
 #include <stdlib.h>
 
+/* A request under way, or a place for one. */
+struct stream {
+    struct h2_stream stream; /* first: the callbacks get its address */
+    struct stream *next;     /* free ones */
+    size_t body_left;
+    uint64_t due_ns;
+    uint16_t status;
+};
+
 struct bench_h2 {
-    struct h2_stream stream; /* of the request under way */
     struct h2_session *session;
     const struct bench_h2_events *events;
     void *owner;
-    size_t body_left;
-    uint16_t status;
-    bool under_way;
+    struct stream *free;
+    struct stream streams[];
 };
 
 static const struct http_limits limits = {.head_bytes_max = 16384, .headers_max = 128};
@@ -27,7 +34,7 @@ static void on_head(void *owner, struct h2_stream *stream, struct http_head *hea
     if (refusal != NULL) {
         h2_session_reset(h2->session, stream, H2_PROTOCOL_ERROR);
     } else if (head->status >= 200) {
-        h2->status = head->status;
+        ((struct stream *)stream)->status = head->status;
     }
 }
 
@@ -52,27 +59,29 @@ static void on_broken(void *owner, struct h2_stream *stream, const char *reason)
     h2_session_reset(h2->session, stream, H2_PROTOCOL_ERROR);
 }
 
-static void on_closed(void *owner, struct h2_stream *stream, uint32_t error)
+static void on_closed(void *owner, struct h2_stream *closed, uint32_t error)
 {
     struct bench_h2 *h2 = owner;
-    bool whole = error == H2_NO_ERROR && stream->remote_ended && h2->status != 0;
-    h2->under_way = false;
+    struct stream *stream = (struct stream *)closed;
+    bool whole = error == H2_NO_ERROR && closed->remote_ended && stream->status != 0;
+    stream->next = h2->free;
+    h2->free = stream;
     if (whole) {
-        h2->events->answered(h2->owner, h2->status);
+        h2->events->answered(h2->owner, stream->status, stream->due_ns);
     } else {
-        h2->events->failed(h2->owner, stream->was_reset ? "the answer is malformed"
+        h2->events->failed(h2->owner, closed->was_reset ? "the answer is malformed"
                                                         : "the server reset the stream");
     }
 }
 
-static size_t on_read(void *owner, struct h2_stream *stream, struct span_mut into, bool *end)
+static size_t on_read(void *owner, struct h2_stream *reading, struct span_mut into, bool *end)
 {
-    struct bench_h2 *h2 = owner;
-    size_t size = h2->body_left < into.size ? h2->body_left : into.size;
-    (void)stream;
+    struct stream *stream = (struct stream *)reading;
+    size_t size = stream->body_left < into.size ? stream->body_left : into.size;
+    (void)owner;
     memset(into.data, 0, size);
-    h2->body_left -= size;
-    *end = h2->body_left == 0;
+    stream->body_left -= size;
+    *end = stream->body_left == 0;
     return size;
 }
 
@@ -87,15 +96,20 @@ static const struct h2_handler handler = {
 
 /* ---- for the connection ---- */
 
-struct bench_h2 *bench_h2_new(const struct bench_h2_events *events, void *owner)
+struct bench_h2 *bench_h2_new(const struct bench_h2_events *events, void *owner,
+                              unsigned streams_max)
 {
-    struct bench_h2 *h2 = calloc(1, sizeof *h2);
+    struct bench_h2 *h2 = calloc(1, sizeof *h2 + streams_max * sizeof h2->streams[0]);
     struct h2_options options = {.client = true, .limits = &limits};
     if (h2 == NULL) {
         return NULL;
     }
     h2->events = events;
     h2->owner = owner;
+    for (unsigned i = streams_max; i > 0; i--) {
+        h2->streams[i - 1].next = h2->free;
+        h2->free = &h2->streams[i - 1];
+    }
     if (h2_session_new(&handler, h2, &options, &h2->session) != STATUS_OK) {
         free(h2);
         return NULL;
@@ -120,10 +134,20 @@ static struct span take_until(struct span *text, uint8_t byte)
     return taken;
 }
 
-enum status bench_h2_request(struct bench_h2 *h2, struct span head, size_t body_bytes)
+bool bench_h2_has_room(const struct bench_h2 *h2, unsigned under_way)
+{
+    if (!h2_session_peer_is_known(h2->session)) {
+        return under_way == 0;
+    }
+    return h2->free != NULL && under_way < h2_session_peer_streams_max(h2->session);
+}
+
+enum status bench_h2_request(struct bench_h2 *h2, struct span head, size_t body_bytes,
+                             uint64_t due_ns)
 {
     struct h2_fields fields = {0};
-    assert(!h2->under_way);
+    struct stream *stream = h2->free;
+    assert(stream != NULL);
     struct span method = take_until(&head, ' ');
     struct span path = take_until(&head, ' ');
     (void)take_until(&head, '\n');
@@ -134,13 +158,16 @@ enum status bench_h2_request(struct bench_h2 *h2, struct span head, size_t body_
     h2_fields_add(&fields, SPAN_LITERAL(":authority"), take_until(&host, '\r'));
     h2_fields_add(&fields, SPAN_LITERAL(":path"), path);
     h2_fields_add_lines(&fields, head);
-    h2->stream = (struct h2_stream){
-        .method = span_equal_string(method, "HEAD") ? SPAN_LITERAL("HEAD") : SPAN_LITERAL("GET")};
-    h2->status = 0;
-    h2->body_left = body_bytes;
-    enum status status = h2_session_request(h2->session, &h2->stream, fields.list, fields.count,
+    h2->free = stream->next;
+    *stream = (struct stream){.body_left = body_bytes, .due_ns = due_ns};
+    stream->stream.method = span_equal_string(method, "HEAD") ? SPAN_LITERAL("HEAD")
+                                                              : SPAN_LITERAL("GET");
+    enum status status = h2_session_request(h2->session, &stream->stream, fields.list, fields.count,
                                             body_bytes > 0);
-    h2->under_way = status == STATUS_OK;
+    if (status != STATUS_OK) {
+        stream->next = h2->free;
+        h2->free = stream;
+    }
     return status;
 }
 

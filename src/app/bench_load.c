@@ -14,6 +14,7 @@
 /* A chunk of a send queue holds a whole encrypted record. */
 #define RECORD_BYTES 16384
 #define CHUNK_BYTES  (20480 - 64)
+#define HEAD_BYTES   2048 /* of a request, about */
 /* A larger body is encrypted as it goes out. */
 #define CHUNKS_OF_ONE_MAX 16
 #define PROGRESS_NS       (SECOND_NS / 4)
@@ -29,7 +30,7 @@ struct load {
     const struct bench_load_options *options;
     struct bench_result *result;
     struct bench_connection *connections;
-    struct bench_connection *idle, **idle_end; /* BENCH_IDLE ones, the longest idle first */
+    struct bench_connection *idle, **idle_end; /* with room for a request, the longest first */
     unsigned opened;                           /* slots ever opened */
     unsigned opening, closed, busy;
     unsigned failures_in_a_row;
@@ -54,6 +55,7 @@ static bool closed_loop(const struct load *load)
 static void put_idle(struct load *load, struct bench_connection *connection)
 {
     connection->next = NULL;
+    connection->listed = true;
     *load->idle_end = connection;
     load->idle_end = &connection->next;
 }
@@ -62,6 +64,7 @@ static struct bench_connection *take_idle(struct load *load)
 {
     struct bench_connection *connection = load->idle;
     load->idle = connection->next;
+    connection->listed = false;
     if (load->idle == NULL) {
         load->idle_end = &load->idle;
     }
@@ -112,7 +115,7 @@ static bool may_issue(struct load *load)
     return bound == 0 || load->issued < bound;
 }
 
-/* On an idle connection that is in no list. */
+/* On a connection that has room and is in no list. */
 static void issue(struct load *load, struct bench_connection *connection, uint64_t due_ns)
 {
     struct span token = {NULL, 0}, proof = {NULL, 0};
@@ -131,10 +134,10 @@ static void issue(struct load *load, struct bench_connection *connection, uint64
     }
     load->issued++;
     load->busy++;
-    connection->under_way = true;
-    connection->sent_ns = clock_read().boot_ns;
-    connection->due_ns = due_ns != 0 ? due_ns : connection->sent_ns;
-    bench_connection_send(connection, head);
+    bench_connection_send(connection, head, due_ns != 0 ? due_ns : clock_read().boot_ns);
+    if (bench_connection_has_room(connection)) {
+        put_idle(load, connection);
+    }
 }
 
 /* Everything that is due and has a connection to go on. */
@@ -190,7 +193,7 @@ static void count_answer(struct load *load, const struct bench_connection *conne
     /* A connection of its own is part of what its request costs. */
     uint64_t from_ns = load->options->handshakes != BENCH_KEEP && load->options->rate <= 0
                            ? connection->opened_ns
-                           : connection->due_ns;
+                           : answer.due_ns;
     result->requests++;
     result->bytes += answer.bytes;
     result->statuses[answer.status < 600 ? answer.status : 0]++;
@@ -202,7 +205,6 @@ static void on_answered(struct bench_connection *connection, struct bench_answer
 {
     struct load *load = load_of(connection);
     load->busy--;
-    connection->under_way = false;
     load->answered++;
     load->failures_in_a_row = 0;
     if (load->phase == PHASE_MEASURED) {
@@ -212,6 +214,9 @@ static void on_answered(struct bench_connection *connection, struct bench_answer
         bench_connection_close(connection);
         return;
     }
+    if (connection->listed) {
+        return;
+    }
     if (closed_loop(load) && load->idle == NULL && may_issue(load)) {
         issue(load, connection, 0);
         return;
@@ -219,8 +224,9 @@ static void on_answered(struct bench_connection *connection, struct bench_answer
     put_idle(load, connection);
 }
 
-static void forget_idle(struct load *load, const struct bench_connection *connection)
+static void forget_idle(struct load *load, struct bench_connection *connection)
 {
+    connection->listed = false;
     for (struct bench_connection **link = &load->idle; *link != NULL; link = &(*link)->next) {
         if (*link == connection) {
             *link = connection->next;
@@ -234,7 +240,8 @@ static void on_ended(struct bench_connection *connection)
 {
     struct load *load = load_of(connection);
     if (connection->failure != NULL) {
-        load->result->failures++;
+        /* Each request that was under way failed; without one, the connection itself did. */
+        load->result->failures += connection->under_way > 0 ? connection->under_way : 1;
         load->failures_in_a_row++;
         if (load->result->failure == NULL) {
             load->result->failure = connection->failure;
@@ -243,7 +250,7 @@ static void on_ended(struct bench_connection *connection)
     }
     load->opening -= connection->open_ns < connection->opened_ns;
     load->busy -= connection->under_way;
-    connection->under_way = false;
+    connection->under_way = 0;
     forget_idle(load, connection);
     if (load->stop || load->phase >= PHASE_HOLD ||
         (load->draining && load->phase == PHASE_MEASURED)) {
@@ -429,8 +436,8 @@ enum status bench_load_run(struct bench_client *client, struct bench_credentials
     load->result = result;
     load->connections = connections;
     load->idle_end = &load->idle;
-    /* A send queue holds what one request encrypts to, and what says goodbye. */
-    size_t chunks = 3 + client->body_bytes / RECORD_BYTES;
+    /* A send queue holds what the requests of one moment encrypt to, and what says goodbye. */
+    size_t chunks = 3 + (client->streams_max * (client->body_bytes + HEAD_BYTES)) / RECORD_BYTES;
     chunks = chunks < CHUNKS_OF_ONE_MAX ? chunks : CHUNKS_OF_ONE_MAX;
     chunk_pool_init(&load->client.chunks, CHUNK_BYTES, chunks * options->connections + 64);
     for (unsigned i = 0; i < options->connections; i++) {

@@ -59,8 +59,11 @@ void bench_report_print(const struct bench_report *report, FILE *out)
     const struct bench_result *result = report->result;
     const struct bench_load_options *options = report->options;
     double seconds = (double)result->elapsed_ns / 1e9;
-    fprintf(out, "%s\n%u connections (%s), ", report->url, options->connections,
-            report->io_backend);
+    fprintf(out, "%s\n%u connections (%s", report->url, options->connections, report->io_backend);
+    if (report->http2) {
+        fprintf(out, ", HTTP/2, %u streams at most", report->streams_max);
+    }
+    fprintf(out, "), ");
     if (options->rate > 0) {
         fprintf(out, "open loop at %.0f/s: latency counts from when a request was due\n",
                 options->rate);
@@ -126,6 +129,21 @@ static void write_histogram(struct json_writer *writer, const char *name,
     json_write_object_end(writer);
 }
 
+/* Microseconds at 1/2, 3/4, 7/8 and so on, as far as the count tells them apart: a plot's points.
+ */
+static void write_distribution(struct json_writer *writer, const struct bench_histogram *histogram)
+{
+    json_write_name_string(writer, "latency_distribution");
+    json_write_array(writer);
+    for (double rest = 0.5; rest * (double)histogram->count >= 1; rest /= 2) {
+        char text[96];
+        int size = snprintf(text, sizeof text, "[%.9f,%.3f]", 1 - rest,
+                            (double)bench_histogram_quantile(histogram, 1 - rest) / 1e3);
+        json_write_json(writer, span_make(text, (size_t)size));
+    }
+    json_write_array_end(writer);
+}
+
 static void write_statuses(struct json_writer *writer, const struct bench_result *result)
 {
     json_write_name_string(writer, "statuses");
@@ -155,6 +173,7 @@ enum status bench_report_print_json(const struct bench_report *report, FILE *out
     json_write_string_member(&writer, "protocol",
                              report->http2 ? SPAN_LITERAL("h2") : SPAN_LITERAL("http/1.1"));
     write_count(&writer, "connections", options->connections);
+    write_count(&writer, "max_concurrent_streams", report->streams_max);
     json_write_string_member(&writer, "handshake_mode",
                              span_from_string(handshakes_name(options->handshakes)));
     write_number(&writer, "rate_asked", options->rate);
@@ -171,6 +190,7 @@ enum status bench_report_print_json(const struct bench_report *report, FILE *out
     write_count(&writer, "handshakes", result->handshakes);
     write_count(&writer, "resumptions", result->resumptions);
     write_histogram(&writer, "latency_us", &result->latency_ns);
+    write_distribution(&writer, &result->latency_ns);
     write_histogram(&writer, "handshake_us", &result->handshake_ns);
     write_number(&writer, "generator_cpu_us", (double)result->own_cpu_ns / 1e3);
     write_number(&writer, "watched_cpu_us", (double)result->watched_cpu_ns / 1e3);

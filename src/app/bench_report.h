@@ -9,6 +9,7 @@
 struct bench_report {
     const char *url, *io_backend;
     bool http2;
+    unsigned streams_max; /* of a connection, with http2 */
     const struct bench_load_options *options;
     const struct bench_result *result;
     double signing_seconds; /* before the load */

@@ -14,18 +14,20 @@
 #include <unistd.h>
 
 #define PROOFS_MAX 20000000
+/* Of a connection: what nghttp2 may allocate for one (H2_SESSION_BYTES_MAX) holds so many. */
+#define STREAMS_MAX 256
 
 struct arguments {
     const char *folder, *url, *connect, *ca, *certificate, *key, *audience, *method;
     const char *connections, *keys, *proofs, *requests, *duration, *warmup, *rate, *body_bytes;
-    const char *handshakes, *algorithm, *hold, *cpu, *backend, *keys_file;
+    const char *streams, *handshakes, *algorithm, *hold, *cpu, *backend, *keys_file;
     const char *pids[BENCH_WATCHED_MAX];
     size_t pids_count;
     bool json, repeat, no_credentials, http2;
 };
 
 struct numbers {
-    uint64_t connections, keys, proofs, requests, warmup, rate, body_bytes, cpu;
+    uint64_t connections, streams, keys, proofs, requests, warmup, rate, body_bytes, cpu;
     int64_t duration_s, hold_s;
 };
 
@@ -59,6 +61,8 @@ static bool read_numbers(const struct command_line *line, const struct arguments
 {
     return number(line, "connections", arguments->connections, 1, BENCH_CONNECTIONS_MAX,
                   &numbers->connections) &&
+           number(line, "max-concurrent-streams", arguments->streams, 1, STREAMS_MAX,
+                  &numbers->streams) &&
            number(line, "keys", arguments->keys, 1, BENCH_KEYS_MAX, &numbers->keys) &&
            number(line, "proofs", arguments->proofs, 1, PROOFS_MAX, &numbers->proofs) &&
            number(line, "requests", arguments->requests, 0, UINT32_MAX, &numbers->requests) &&
@@ -214,6 +218,7 @@ static enum status prepare(struct bench *bench)
     client->body_bytes = bench->numbers.body_bytes;
     client->method = span_from_string(bench->arguments->method);
     client->http2 = bench->arguments->http2;
+    client->streams_max = (unsigned)bench->numbers.streams;
     if (status == STATUS_OK) {
         status = make_tls(bench);
     }
@@ -232,6 +237,7 @@ static enum status report(struct bench *bench)
         .url = bench->arguments->url,
         .io_backend = io_backend_name(io_backend_of(bench->client->io)),
         .http2 = bench->client->http2,
+        .streams_max = bench->client->streams_max,
         .options = &bench->load,
         .result = bench->result,
         .signing_seconds = bench->signing_seconds,
@@ -298,6 +304,10 @@ static int check(const struct command_line *line, const struct arguments *argume
         !read_handshakes(line, arguments->handshakes, &bench.load.handshakes)) {
         return 2;
     }
+    if (bench.numbers.streams > 1 && (!arguments->http2 || bench.load.handshakes != BENCH_KEEP)) {
+        command_error(line, "--max-concurrent-streams needs --http2 and no --handshakes");
+        return 2;
+    }
     for (size_t i = 0; i < arguments->pids_count; i++) {
         uint64_t process;
         if (!number(line, "pid", arguments->pids[i], 1, INT32_MAX, &process)) {
@@ -319,6 +329,7 @@ static int check(const struct command_line *line, const struct arguments *argume
 static int bench_http(int argc, char **argv)
 {
     struct arguments arguments = {.connections = "64",
+                                  .streams = "1",
                                   .keys = "200",
                                   .proofs = "20000",
                                   .requests = "0",
@@ -346,8 +357,9 @@ static int bench_http(int argc, char **argv)
         {"handshakes", "full|resumed", "a connection for every request", &arguments.handshakes, 1,
          NULL, NULL},
         {"body-bytes", "N", "of every request (0)", &arguments.body_bytes, 1, NULL, NULL},
-        {"http2", NULL, "HTTP/2, one stream at a time on a connection", NULL, 0, NULL,
-         &arguments.http2},
+        {"http2", NULL, "HTTP/2", NULL, 0, NULL, &arguments.http2},
+        {"max-concurrent-streams", "N", "requests at once on a connection of HTTP/2 (1)",
+         &arguments.streams, 1, NULL, NULL},
         {"method", "METHOD", "GET", &arguments.method, 1, NULL, NULL},
         {"keys", "N", "client keys that sign proofs (200)", &arguments.keys, 1, NULL, NULL},
         {"keys-file", "FILE", "keep them there, for the next run", &arguments.keys_file, 1, NULL,
@@ -382,6 +394,8 @@ static int bench_http(int argc, char **argv)
         .examples = "  popgate bench http --dir demo --url " DEMO_ORIGIN "/ --connections 64\n"
                     "  popgate bench http --dir demo --url " DEMO_ORIGIN
                     "/ --rate 5000 --proofs 50000 --json\n"
+                    "  popgate bench http --dir demo --url " DEMO_ORIGIN
+                    "/ --http2 --connections 8 --max-concurrent-streams 32\n"
                     "  popgate bench http --dir demo --url " DEMO_ORIGIN "/ --handshakes resumed\n",
     };
     enum command_parse parsed = command_parse(&line, argc, argv);

@@ -39,6 +39,8 @@ Test(command_bench, every_number_has_its_bounds)
         {"--connections", "6x"},
         {"--connections", ""},
         {"--connections", "-1"},
+        {"--max-concurrent-streams", "0"},
+        {"--max-concurrent-streams", "257"},
         {"--keys", "0"},
         {"--proofs", "0"},
         {"--rate", "fast"},
@@ -58,6 +60,18 @@ Test(command_bench, every_number_has_its_bounds)
         cr_assert_eq(result.exit_code, 2, "%s %s", wrong[i][0], wrong[i][1]);
         cr_assert_not_null(strstr(result.error, wrong[i][0]), "%s", result.error);
     }
+}
+
+Test(command_bench, streams_are_http2s_and_live_longer_than_a_request)
+{
+    RUN(command_bench, &result, "bench", "http", "--dir", "x", "--url", "https://localhost/",
+        "--max-concurrent-streams", "2");
+    cr_assert_eq(result.exit_code, 2);
+    cr_assert_not_null(strstr(result.error, "--http2"), "%s", result.error);
+    RUN(command_bench, &result, "bench", "http", "--dir", "x", "--url", "https://localhost/",
+        "--http2", "--handshakes", "full", "--max-concurrent-streams", "2");
+    cr_assert_eq(result.exit_code, 2);
+    cr_assert_not_null(strstr(result.error, "--handshakes"), "%s", result.error);
 }
 
 Test(command_bench, a_url_must_be_https)
