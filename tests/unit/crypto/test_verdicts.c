@@ -67,10 +67,10 @@ struct test_case {
     enum status expected;
 };
 
-static const uint8_t p256_order[32] = {
+static const uint8_t order_of_p256[32] = {
     0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
     0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51};
-static const uint8_t ed25519_order[32] = {
+static const uint8_t order_of_ed25519[32] = {
     0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
     0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0,    0x10};
 
@@ -81,11 +81,11 @@ static void twist(enum signature_algorithm algorithm, uint8_t half[32])
     int carry = 0;
     for (int i = 0; i < 32; i++) {
         if (algorithm == SIGNATURE_ES256) {
-            int value = p256_order[31 - i] - half[31 - i] + carry;
+            int value = order_of_p256[31 - i] - half[31 - i] + carry;
             half[31 - i] = (uint8_t)value;
             carry = value < 0 ? -1 : 0;
         } else {
-            int value = half[i] + ed25519_order[i] + carry;
+            int value = half[i] + order_of_ed25519[i] + carry;
             half[i] = (uint8_t)value;
             carry = value >> 8;
         }
@@ -123,7 +123,7 @@ static void mutate(struct test_case *c, const struct test_case *other,
         break;
     case 8:
         memcpy(c->signature + 32 * (where % 2),
-               algorithm == SIGNATURE_ES256 ? p256_order : ed25519_order, 32);
+               algorithm == SIGNATURE_ES256 ? order_of_p256 : order_of_ed25519, 32);
         c->signature[32 * (where % 2) + (algorithm == SIGNATURE_ES256 ? 31 : 0)] ^=
             (uint8_t)((where >> 8) % 4);
         break;
