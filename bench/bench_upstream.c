@@ -1,7 +1,9 @@
 /* The service behind every proxy that is compared: answers GET /bytes/N with N bytes and everything
- * else with "ok\n", reads bodies of a Content-Length and drops them. One thread, keep-alive,
- * nothing parsed that need not be: what it costs must not hide what a proxy costs. `bench_upstream
- * PORT`; loopback only. */
+ * else with "ok\n", reads bodies of a Content-Length and drops them. HTTP/1.1 with keep-alive, or
+ * HTTP/2 with prior knowledge. One thread, nothing parsed that need not be: what it costs must not
+ * hide what a proxy costs. `bench_upstream PORT|PATH...`: loopback, or a Unix socket. */
+#include "upstream_h2.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -13,11 +15,13 @@
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum { HEAD_MAX = 32768, DESCRIPTORS_MAX = 65536, BODY_MAX = 1 << 20, EVENTS = 256 };
 
 struct client {
+    struct upstream_h2 *h2; /* NULL: HTTP/1.1, or nothing came yet */
     size_t used;
     size_t body_left;          /* of the request under way */
     size_t answer_size;        /* of its answer's body */
@@ -28,6 +32,7 @@ struct client {
 };
 
 static struct client *clients[DESCRIPTORS_MAX];
+static bool is_listener[DESCRIPTORS_MAX];
 static uint8_t body[BODY_MAX];
 
 static void fail(const char *what)
@@ -50,9 +55,15 @@ static size_t number_after(const char *text, size_t max)
 
 static void drop(int descriptor)
 {
+    upstream_h2_free(clients[descriptor]->h2);
     free(clients[descriptor]);
     clients[descriptor] = NULL;
     close(descriptor);
+}
+
+static size_t size_for(const char *path)
+{
+    return strncmp(path, "/bytes/", 7) == 0 ? number_after(path + 7, BODY_MAX) : 3;
 }
 
 /* True: all of it went out. */
@@ -92,11 +103,8 @@ static bool take_head(struct client *client)
     if (end == NULL) {
         return false;
     }
-    client->answer_size = 3;
     char *path = strchr(client->head, ' ');
-    if (path != NULL && strncmp(path + 1, "/bytes/", 7) == 0) {
-        client->answer_size = number_after(path + 8, BODY_MAX);
-    }
+    client->answer_size = size_for(path != NULL ? path + 1 : "");
     *end = '\0';
     client->body_left = 0;
     for (char *line = strchr(client->head, '\n'); line != NULL; line = strchr(line + 1, '\n')) {
@@ -112,9 +120,45 @@ static bool take_head(struct client *client)
     return true;
 }
 
+/* No request of HTTP/1.1 begins so. */
+static bool begins_h2(const struct client *client)
+{
+    size_t size = sizeof UPSTREAM_H2_PREFACE - 1;
+    return client->used >= size && memcmp(client->head, UPSTREAM_H2_PREFACE, size) == 0;
+}
+
+static void serve_h2(int descriptor)
+{
+    static uint8_t bytes[262144];
+    struct upstream_h2 *h2 = clients[descriptor]->h2;
+    ssize_t got;
+    do {
+        got = recv(descriptor, bytes, sizeof bytes, 0);
+    } while (got > 0 && upstream_h2_receive(h2, bytes, (size_t)got));
+    if (got >= 0 || errno != EAGAIN || !upstream_h2_send(h2, descriptor)) {
+        drop(descriptor);
+    }
+}
+
+static void begin_h2(int descriptor)
+{
+    struct client *client = clients[descriptor];
+    client->h2 = upstream_h2_new(size_for, body);
+    if (client->h2 == NULL ||
+        !upstream_h2_receive(client->h2, (const uint8_t *)client->head, client->used)) {
+        drop(descriptor);
+        return;
+    }
+    serve_h2(descriptor);
+}
+
 static void readable(int descriptor)
 {
     struct client *client = clients[descriptor];
+    if (client->h2 != NULL) {
+        serve_h2(descriptor);
+        return;
+    }
     for (;;) {
         bool answering = client->out_head > 0 || client->out_body > 0;
         if (answering && !push(descriptor, client)) {
@@ -150,6 +194,10 @@ static void readable(int descriptor)
             return;
         }
         client->used += (size_t)got;
+        if (begins_h2(client)) {
+            begin_h2(descriptor);
+            return;
+        }
         if (!take_head(client)) {
             continue;
         }
@@ -177,37 +225,64 @@ static void take_client(int poll, int listener)
     }
 }
 
+static int listen_on(const char *where)
+{
+    struct sockaddr_un path = {.sun_family = AF_UNIX};
+    struct sockaddr_in loopback = {.sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr *address = (struct sockaddr *)&loopback;
+    socklen_t size = sizeof loopback;
+    if (where[0] == '/') {
+        address = (struct sockaddr *)&path;
+        size = sizeof path;
+        if (strlen(where) >= sizeof path.sun_path) {
+            errno = ENAMETOOLONG;
+            fail(where);
+        }
+        memcpy(path.sun_path, where, strlen(where));
+        unlink(where);
+    } else {
+        size_t port = number_after(where, 65536);
+        if (port == 0 || port == 65536) {
+            fprintf(stderr, "usage: bench_upstream PORT|PATH...\n");
+            exit(2);
+        }
+        loopback.sin_port = htons((uint16_t)port);
+    }
+    int one = 1,
+        listener = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(listener, address, size) != 0 || listen(listener, 4096) != 0) {
+        fail(where);
+    }
+    return listener;
+}
+
 int main(int argc, char **argv)
 {
-    size_t port = argc == 2 ? number_after(argv[1], 65536) : 0;
-    if (port == 0 || port == 65536) {
-        fprintf(stderr, "usage: bench_upstream PORT\n");
-        return 2;
-    }
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int one = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0 ||
-        listen(listener, 4096) != 0) {
-        fail("bench_upstream: listen");
-    }
     int poll = epoll_create1(EPOLL_CLOEXEC);
-    struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
-    if (poll < 0 || epoll_ctl(poll, EPOLL_CTL_ADD, listener, &event) != 0) {
-        fail("bench_upstream: epoll");
+    if (argc < 2 || poll < 0) {
+        fprintf(stderr, "usage: bench_upstream PORT|PATH...\n");
+        return 2;
     }
     memset(body, 'x', sizeof body);
     memcpy(body, "ok\n", 3);
+    for (int i = 1; i < argc; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.fd = listen_on(argv[i])};
+        is_listener[event.data.fd] = true;
+        if (epoll_ctl(poll, EPOLL_CTL_ADD, event.data.fd, &event) != 0) {
+            fail("bench_upstream: epoll");
+        }
+    }
     for (;;) {
         struct epoll_event events[EVENTS];
         int count = epoll_wait(poll, events, EVENTS, -1);
         for (int i = 0; i < count; i++) {
-            if (events[i].data.fd == listener) {
-                take_client(poll, listener);
-            } else if (clients[events[i].data.fd] != NULL) {
-                readable(events[i].data.fd);
+            int descriptor = events[i].data.fd;
+            if (is_listener[descriptor]) {
+                take_client(poll, descriptor);
+            } else if (clients[descriptor] != NULL) {
+                readable(descriptor);
             }
         }
     }

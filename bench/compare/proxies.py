@@ -11,6 +11,8 @@ import subprocess
 import time
 
 CIPHER = "TLS_AES_128_GCM_SHA256"
+# How a proxy reaches the service. nginx has no HTTP/2 to it, mod_oauth2's Apache is compared over TCP alone.
+UPSTREAMS = ("tcp", "unix", "h2c", "h2c+unix")
 
 
 def free_port():
@@ -89,10 +91,11 @@ class Setup:
         self.server_pem.touch(mode=0o600)
         self.server_pem.write_text((self.authority / "server.crt").read_text()
                                    + (self.authority / "server.key").read_text())
-        self.upstream_port = free_port()
-        self.upstream = Process("upstream", client_cpu, [upstream_binary, self.upstream_port],
+        self.upstream_port, self.upstream_path = free_port(), self.folder / "service.sock"
+        self.upstream = Process("upstream", client_cpu, [upstream_binary, self.upstream_path, self.upstream_port],
                                 self.folder / "upstream.log")
         wait_for_port(self.upstream_port, self.upstream.process, "the upstream")
+        self.upstream_path.chmod(0o777)  # the proxies' workers are other users
 
     def issuer_jwk(self):
         return json.loads((self.authority / "jwks.json").read_text())["keys"][0]
@@ -102,14 +105,14 @@ class Proxy:
     verifies = False   # answers 401 to a request without credentials
     remembers = False  # refuses a proof it has seen
 
-    def __init__(self, setup, name):
-        self.setup, self.name = setup, name
-        self.port = free_port()
-        self.folder = setup.folder / name.replace(" ", "-")
+    def __init__(self, setup, name, upstream="tcp"):
+        self.setup, self.name, self.upstream = setup, name, upstream
+        self.port, self.cpu = free_port(), setup.proxy_cpu
+        self.folder = setup.folder / name.replace(" ", "-").replace(",", "")
         self.folder.mkdir()
 
     def start(self):
-        self.running = Process(self.name, self.setup.proxy_cpu, self.command(), self.folder / "log",
+        self.running = Process(self.name, self.cpu, self.command(), self.folder / "log",
                                self.environment())
         wait_for_port(self.port, self.running.process, self.name)
         time.sleep(0.3)
@@ -130,8 +133,8 @@ class Proxy:
 
 
 class Popgate(Proxy):
-    def __init__(self, setup, name, mode, binary=None, changes=None, environment=None):
-        super().__init__(setup, name)
+    def __init__(self, setup, name, mode, binary=None, changes=None, environment=None, upstream="tcp"):
+        super().__init__(setup, name, upstream)
         self.mode, self.binary, self.changes = mode, str(binary or setup.popgate), changes or {}
         self.more_environment = environment or {}
         self.verifies = self.remembers = mode == "enforce"
@@ -139,12 +142,18 @@ class Popgate(Proxy):
     def environment(self):
         return self.more_environment
 
+    def upstream_url(self):
+        scheme, _, unix = self.upstream.partition("+")
+        scheme, unix = ("http", scheme == "unix") if scheme != "h2c" else ("h2c", bool(unix))
+        return (f"{scheme}+unix://{self.setup.upstream_path}" if unix
+                else f"{scheme}://127.0.0.1:{self.setup.upstream_port}")
+
     def command(self):
         authority = self.setup.authority
         self.admin_port = free_port()
         config = {
             "listen": f"127.0.0.1:{self.port}", "workers": 1,
-            "upstream": f"http://127.0.0.1:{self.setup.upstream_port}",
+            "upstream": self.upstream_url(),
             "tls": {"certificate": str(authority / "server.crt"), "private_key": str(authority / "server.key"),
                     "client_ca": str(authority / "ca.crt")},
             "public_origins": [self.url],
@@ -188,9 +197,13 @@ class Haproxy(Proxy):
     def command(self):
         path = self.folder / "haproxy.cfg"
         log = "log stdout format raw local0\n    option httplog" if self.setup.access_log else "no log"
+        server = (f"unix@{self.setup.upstream_path}" if "unix" in self.upstream
+                  else f"127.0.0.1:{self.setup.upstream_port}")
+        protocol = " proto h2" if "h2c" in self.upstream else ""
         path.write_text(f"""
 global
     maxconn {self.setup.connections_max}
+    no strict-limits
     nbthread 1
 defaults
     mode http
@@ -205,7 +218,7 @@ frontend in
 verify required alpn http/1.1 ssl-min-ver TLSv1.3 ciphersuites {CIPHER}
     default_backend out
 backend out
-    server service 127.0.0.1:{self.setup.upstream_port}
+    server service {server}{protocol}
 """)
         return [shutil.which("haproxy") or "/usr/sbin/haproxy", "-db", "-f", path]
 
@@ -214,6 +227,8 @@ class Nginx(Proxy):
     def command(self):
         path = self.folder / "nginx.conf"
         log = f"{self.folder}/access.log combined" if self.setup.access_log else "off"
+        server = (f"unix:{self.setup.upstream_path}" if self.upstream == "unix"
+                  else f"127.0.0.1:{self.setup.upstream_port}")
         authority = self.setup.authority
         path.write_text(f"""
 daemon off;
@@ -230,7 +245,7 @@ http {{
     client_header_buffer_size 4k;
     client_body_buffer_size 128k;
     client_max_body_size 0;
-    upstream service {{ server 127.0.0.1:{self.setup.upstream_port}; keepalive 1024;
+    upstream service {{ server {server}; keepalive 1024;
                         keepalive_requests 1000000000; keepalive_timeout 300s; }}
     server {{
         listen 127.0.0.1:{self.port} ssl backlog=4096;

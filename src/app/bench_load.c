@@ -36,7 +36,7 @@ struct load {
     unsigned failures_in_a_row;
     enum phase phase;
     uint64_t started_ns, issued, answered; /* of this phase */
-    uint64_t own_cpu_ns, watched_cpu_ns, progress_ns, progress_answered;
+    uint64_t own_cpu_ns, watched_cpu_ns, steal_ns, progress_ns, progress_answered;
     bool stop;     /* no more requests at all */
     bool draining; /* this phase is over, its last answers are waited for */
     char request[BENCH_REQUEST_BYTES_MAX];
@@ -324,6 +324,7 @@ static void begin(struct load *load, enum phase phase)
     load->answered = 0;
     load->progress_answered = 0;
     load->own_cpu_ns = bench_own_cpu_ns();
+    load->steal_ns = bench_machine_steal_ns();
     load->watched_cpu_ns = bench_process_cpu_ns(options->watched, options->watched_count);
     load->started_ns = clock_read().boot_ns;
     load->progress_ns = load->started_ns;
@@ -360,6 +361,7 @@ static enum status run_phase(struct load *load, enum phase phase)
         struct bench_result *result = load->result;
         result->elapsed_ns = clock_read().boot_ns - load->started_ns;
         result->own_cpu_ns = bench_own_cpu_ns() - load->own_cpu_ns;
+        result->machine_steal_ns = bench_machine_steal_ns() - load->steal_ns;
         result->watched_cpu_ns = bench_process_cpu_ns(options->watched, options->watched_count) -
                                  load->watched_cpu_ns;
     }

@@ -41,6 +41,7 @@ struct bench_result {
     uint64_t requests, failures, handshakes, resumptions, bytes;
     uint64_t elapsed_ns;
     uint64_t own_cpu_ns, watched_cpu_ns;
+    uint64_t machine_steal_ns;     /* of the measured time, all CPUs together */
     uint64_t watched_memory_bytes; /* proportional set size, at the end (after the hold) */
     unsigned connections_open;     /* at the end of the hold */
     const char *failure;           /* of the first connection that failed; NULL: none */

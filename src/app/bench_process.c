@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static uint64_t read_clock(clockid_t clock)
 {
@@ -56,4 +57,25 @@ uint64_t bench_process_memory(const pid_t *processes, size_t count)
         sum += proportional_bytes(processes[i]);
     }
     return sum;
+}
+
+/* proc(5): "cpu user nice system idle iowait irq softirq steal ...", in clock ticks. */
+uint64_t bench_machine_steal_ns(void)
+{
+    enum { STEAL = 7 };
+    char line[256];
+    FILE *file = fopen("/proc/stat", "re");
+    uint64_t ticks = 0;
+    if (file == NULL) {
+        return 0;
+    }
+    if (fgets(line, sizeof line, file) != NULL && strncmp(line, "cpu ", 4) == 0) {
+        char *cursor = line + 4;
+        for (int i = 0; i <= STEAL; i++) {
+            ticks = strtoull(cursor, &cursor, 10);
+        }
+    }
+    fclose(file);
+    long ticks_per_second = sysconf(_SC_CLK_TCK);
+    return ticks_per_second > 0 ? ticks * (1000000000u / (uint64_t)ticks_per_second) : 0;
 }

@@ -92,6 +92,10 @@ void bench_report_print(const struct bench_report *report, FILE *out)
     }
     fprintf(out, "generator   %.2f us of CPU a request\n",
             per(result->own_cpu_ns, result->requests) / 1e3);
+    if (result->machine_steal_ns > 0) {
+        fprintf(out, "steal       %.0f ms of this machine's CPUs were taken by its host\n",
+                (double)result->machine_steal_ns / 1e6);
+    }
     if (result->out_of_proofs) {
         fprintf(out, "ended when all proofs were used (--proofs N makes more)\n");
     }
@@ -193,6 +197,7 @@ enum status bench_report_print_json(const struct bench_report *report, FILE *out
     write_distribution(&writer, &result->latency_ns);
     write_histogram(&writer, "handshake_us", &result->handshake_ns);
     write_number(&writer, "generator_cpu_us", (double)result->own_cpu_ns / 1e3);
+    write_number(&writer, "machine_steal_us", (double)result->machine_steal_ns / 1e3);
     write_number(&writer, "watched_cpu_us", (double)result->watched_cpu_ns / 1e3);
     write_count(&writer, "watched_memory_bytes", result->watched_memory_bytes);
     write_count(&writer, "connections_open", result->connections_open);

@@ -19,7 +19,7 @@
 #define DEMO_DPOP_KEY   "dpop-a.key"
 
 #define DEMO_PATH_MAX       4096
-#define DEMO_FILE_BYTES_MAX (256 * 1024)
+#define DEMO_FILE_BYTES_MAX (4 * 1024 * 1024)
 
 /* "folder/name" into `out`. STATUS_TOO_LARGE when it does not fit. */
 MUST_CHECK enum status demo_path(const char *folder, const char *name, char out[DEMO_PATH_MAX]);
