@@ -69,7 +69,7 @@ extern const size_t config_keys_count;
  * if it is no mapping at all; what is wrong within is only reported. */
 MUST_CHECK enum status config_read(struct config_reader *reader, const struct config_node *root);
 
-/* ---- for the custom readers (config_custom.c) ---- */
+/* ---- for the custom readers (config_custom.c, config_places.c) ---- */
 
 void *config_take(struct config_reader *reader, size_t size);
 __attribute__((format(printf, 3, 4))) void

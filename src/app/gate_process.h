@@ -1,5 +1,5 @@
 /* The running gate: what all workers share, the workers, and the process's life (start, reload,
- * drain). The admin thread reads what it shows through the accessors at the end. */
+ * drain). The admin thread reads the atomics and what shown_lock guards. */
 #ifndef POPGATE_APP_GATE_PROCESS_H
 #define POPGATE_APP_GATE_PROCESS_H
 

@@ -155,7 +155,7 @@ MUTANTS = [
            [("src/auth/floor.c", "if (highest != 0 && highest - offset > AUTH_CLOCK_STEP_NS) {", "if (highest < 0) {")],
            "unit_auth", "floor/a_clock_set_back_replays_nothing"),
     Mutant("a start without memory raises no floor",
-           [("src/app/gate_process.c", "(survived == REPLAY_FRESH && !config->replay.cold_start_accept))) {", "false)) {")],
+           [("src/app/gate_start.c", "(survived == REPLAY_FRESH && !config->replay.cold_start_accept))) {", "false)) {")],
            "e2e", "test_a_restart_without_memory_challenges_older_proofs"),
     Mutant("a replay file of another boot is taken over",
            [("src/replay/file.c", "if (memcmp(identity.boot_id, fresh->boot_id, sizeof identity.boot_id) != 0 ||", "if (")],
