@@ -34,73 +34,97 @@ static void wide_to_words(uint64_t words[4], const struct wide *a)
     words[3] = l[3] >> 6 | l[4] << 56;
 }
 
-/* 62 division steps: 2^62 (f', g') = (u v; q r) (f, g). */
+/* What 62 halvings come to: 2^62 (a', b') = (u v; q r) (a, b). */
 struct steps {
     int64_t u, v, q, r;
 };
 
-/* The division step (Bernstein-Yang section 8): for odd f,
- *   (delta, f, g) -> (1 - delta, g, (g - f) / 2)          if delta > 0 and g is odd
- *                    (1 + delta, f, (g + (g mod 2) f) / 2) otherwise.
- * Here eta = -delta. Steps in which g is even only halve: they are counted by the trailing zeros.
- * While eta stays non-negative f does not change, so several odd steps add one multiple of f: w =
- * -g / f modulo a power of two clears that many bits of g at once. The step's result depends on the
- * low bits of f and g alone, of which 62 steps see 62. Bounds: |u| + |v| and |q| + |r| are at most
- * 2^62, as each of the 62 steps at most doubles them. */
-static int64_t steps_62_vartime(int64_t eta, uint64_t f, uint64_t g, struct steps *out)
+/* The highest 64 bits of two numbers, from the same bit down, the highest that is set in either.
+ * Numbers of up to 64 bits are taken whole. */
+struct tops {
+    uint64_t a, b;
+};
+
+static uint64_t top_of(const struct wide *a, int limbs, int zeros)
+{
+    const uint64_t top = (uint64_t)a->limb[limbs - 1], next = (uint64_t)a->limb[limbs - 2];
+    if (zeros < LIMB_BITS) {
+        return top << zeros | next >> (LIMB_BITS - zeros);
+    }
+    const uint64_t both = top << LIMB_BITS | next;
+    return zeros == LIMB_BITS || limbs == 2
+               ? both
+               : both << 1 | (uint64_t)a->limb[limbs - 3] >> (LIMB_BITS - 1);
+}
+
+static struct tops tops_of(const struct wide *a, const struct wide *b, int limbs)
+{
+    if (limbs == 1) {
+        return (struct tops){(uint64_t)a->limb[0], (uint64_t)b->limb[0]};
+    }
+    const int zeros = __builtin_clzll((uint64_t)(a->limb[limbs - 1] | b->limb[limbs - 1]));
+    return (struct tops){top_of(a, limbs, zeros), top_of(b, limbs, zeros)};
+}
+
+/* The binary algorithm, b odd: an even a is halved; of an odd one the smaller of both is
+ * subtracted, which becomes b. The low words say exactly what is even, for 62 halvings see 62 bits;
+ * the tops say which is smaller, and may be wrong where the two are close: then a number becomes
+ * negative, by little, and its sign is turned afterwards. Not halving the one but doubling the
+ * other's row keeps the matrix whole. Bounds: |u| + |v| and |q| + |r| are at most 2^62, as each of
+ * the 62 halvings at most doubles them.
+ *
+ * Masks and not a choice, of which a compiler may make a branch that nobody can predict. */
+static struct steps steps_62_vartime(struct tops top, uint64_t a, uint64_t b)
 {
     uint64_t u = 1, v = 0, q = 0, r = 1;
     int left = LIMB_BITS;
     for (;;) {
-        /* The mask ends the count at the steps that are left. */
-        int zeros = __builtin_ctzll(g | UINT64_MAX << left);
-        g >>= zeros;
-        u <<= zeros;
-        v <<= zeros;
-        eta -= zeros;
-        left -= zeros;
-        if (left == 0) {
+        /* Above the bits that are left stands anything, or nothing. */
+        const int zeros = __builtin_ctzll(a | UINT64_C(1) << 63);
+        if (zeros >= left) {
             break;
         }
-        if (eta < 0) {
-            uint64_t t;
-            eta = -eta;
-            t = f, f = g, g = -t;
-            t = u, u = q, q = -t;
-            t = v, v = r, r = -t;
-        }
-        /* At most eta + 1 steps go by without a swap, at most `left` remain; f (f^2 - 2) is -1/f
-         * modulo 64, for f^2 = 1 modulo 8 and one Newton step doubles the bits. */
-        int64_t limit = eta + 1 < left ? eta + 1 : left;
-        uint64_t mask = limit < 6 ? (UINT64_C(1) << limit) - 1 : 63;
-        uint64_t w = g * f * (f * f - 2) & mask;
-        g += f * w;
-        q += u * w;
-        r += v * w;
+        left -= zeros;
+        a >>= zeros;
+        top.a >>= zeros;
+        q <<= zeros;
+        r <<= zeros;
+        const uint64_t less = 0 - (uint64_t)(top.a < top.b);
+        uint64_t d = a - b;
+        a = (d ^ less) - less;
+        b += d & less;
+        d = top.a - top.b;
+        top.a = (d ^ less) - less;
+        top.b += d & less;
+        d = u - q;
+        u = (d ^ less) - less;
+        q += d & less;
+        d = v - r;
+        v = (d ^ less) - less;
+        r += d & less;
     }
-    *out = (struct steps){(int64_t)u, (int64_t)v, (int64_t)q, (int64_t)r};
-    return eta;
+    return (struct steps){(int64_t)u, (int64_t)v, (int64_t)(q << left), (int64_t)(r << left)};
 }
 
-/* (f, g) = (u v; q r) (f, g) / 2^62, exactly: the steps made the low 62 bits zero. |u| + |v| <=
+/* (a, b) = (u v; q r) (a, b) / 2^62, exactly: the steps made the low 62 bits zero. |u| + |v| <=
  * 2^62 and limbs below 2^62 in size keep each sum below 2^124 plus a carry below 2^63: within 128
  * bits signed. */
-static void apply(struct wide *f, struct wide *g, const struct steps *t, int limbs)
+static void apply(struct wide *a, struct wide *b, const struct steps *t, int limbs)
 {
-    __int128 cf = (__int128)t->u * f->limb[0] + (__int128)t->v * g->limb[0];
-    __int128 cg = (__int128)t->q * f->limb[0] + (__int128)t->r * g->limb[0];
-    cf >>= LIMB_BITS;
-    cg >>= LIMB_BITS;
+    __int128 ca = (__int128)t->u * a->limb[0] + (__int128)t->v * b->limb[0];
+    __int128 cb = (__int128)t->q * a->limb[0] + (__int128)t->r * b->limb[0];
+    ca >>= LIMB_BITS;
+    cb >>= LIMB_BITS;
     for (int i = 1; i < limbs; i++) {
-        cf += (__int128)t->u * f->limb[i] + (__int128)t->v * g->limb[i];
-        cg += (__int128)t->q * f->limb[i] + (__int128)t->r * g->limb[i];
-        f->limb[i - 1] = (int64_t)((uint64_t)cf & LIMB_MASK);
-        g->limb[i - 1] = (int64_t)((uint64_t)cg & LIMB_MASK);
-        cf >>= LIMB_BITS;
-        cg >>= LIMB_BITS;
+        ca += (__int128)t->u * a->limb[i] + (__int128)t->v * b->limb[i];
+        cb += (__int128)t->q * a->limb[i] + (__int128)t->r * b->limb[i];
+        a->limb[i - 1] = (int64_t)((uint64_t)ca & LIMB_MASK);
+        b->limb[i - 1] = (int64_t)((uint64_t)cb & LIMB_MASK);
+        ca >>= LIMB_BITS;
+        cb >>= LIMB_BITS;
     }
-    f->limb[limbs - 1] = (int64_t)cf;
-    g->limb[limbs - 1] = (int64_t)cg;
+    a->limb[limbs - 1] = (int64_t)ca;
+    b->limb[limbs - 1] = (int64_t)cb;
 }
 
 /* (d, e) = (u v; q r) (d, e) / 2^62 modulo M, each kept within -2 M .. M: a multiple of M is added
@@ -159,7 +183,22 @@ static void wide_negate(struct wide *a)
     wide_carry(a);
 }
 
-/* Whether all limbs below `limbs` are `zero` ... */
+/* Of a pair one, and its row of the matrix, with the sign that makes it positive. */
+static void make_positive(struct wide *a, int limbs, int64_t *u, int64_t *v)
+{
+    if (a->limb[limbs - 1] >= 0) {
+        return;
+    }
+    int64_t carry = 0;
+    for (int i = 0; i < limbs; i++) {
+        carry -= a->limb[i];
+        a->limb[i] = i + 1 < limbs ? carry & (int64_t)LIMB_MASK : carry;
+        carry >>= LIMB_BITS;
+    }
+    *u = -*u;
+    *v = -*v;
+}
+
 static bool wide_is(const struct wide *a, int limbs, int64_t low)
 {
     for (int i = 1; i < limbs; i++) {
@@ -170,62 +209,13 @@ static bool wide_is(const struct wide *a, int limbs, int64_t low)
     return a->limb[0] == low;
 }
 
-/* Drops the top limb of both when it is only sign, merging it into the one below, which then is
- * signed. */
-static int shrink(struct wide *f, struct wide *g, int limbs)
+/* From within (-2M, 2M) to 0 .. M - 1, in words. */
+static void reduce(uint64_t out[4], struct wide d, const struct wide *m)
 {
-    int64_t top_f = f->limb[limbs - 1], top_g = g->limb[limbs - 1];
-    if (limbs > 1 && (top_f == 0 || top_f == -1) && (top_g == 0 || top_g == -1)) {
-        f->limb[limbs - 2] |= (int64_t)((uint64_t)top_f << LIMB_BITS);
-        g->limb[limbs - 2] |= (int64_t)((uint64_t)top_g << LIMB_BITS);
-        return limbs - 1;
-    }
-    return limbs;
-}
-
-void modinv_vartime(uint64_t out[4], const uint64_t in[4], const struct modinv_modulus *modulus)
-{
-    const struct wide m = wide_from_words(modulus->words);
-    struct wide f = m, g = wide_from_words(in);
-    struct wide d = {{0}}, e = {{1}};
-    /* Invariant: d in = f, e in = g modulo M, up to the factor 2^62 that both sides are divided by
-     * together. */
-    int64_t eta = -1;
-    int limbs = LIMBS;
-    while (!wide_is(&g, limbs, 0)) {
-        struct steps t;
-        /* The low limb may have become the only one, and signed: its low 62 bits are what counts.
-         */
-        eta = steps_62_vartime(eta, (uint64_t)f.limb[0], (uint64_t)g.limb[0], &t);
-        apply_modulo(&d, &e, &t, &m, modulus->inverse);
-        apply(&f, &g, &t, limbs);
-        limbs = shrink(&f, &g, limbs);
-    }
-    /* f is now plus or minus the gcd. */
-    bool minus = wide_is(&f, limbs, -1);
-    if (!minus && limbs > 1) {
-        /* -1 spread over more limbs than one, as shrink merges both numbers at once. */
-        minus = f.limb[limbs - 1] < 0;
-    }
-    if (minus) {
-        wide_negate(&d);
-        for (int i = 0; i < limbs; i++) {
-            f.limb[i] = -f.limb[i];
-        }
-        for (int i = 0; i < limbs - 1; i++) {
-            f.limb[i + 1] += f.limb[i] >> LIMB_BITS;
-            f.limb[i] &= (int64_t)LIMB_MASK;
-        }
-    }
-    if (!wide_is(&f, limbs, 1)) {
-        memset(out, 0, 4 * sizeof out[0]);
-        return;
-    }
-    /* d lies within (-2M, 2M) here: bring it into 0 .. M - 1. */
-    struct wide minus_m = m;
+    struct wide minus_m = *m;
     wide_negate(&minus_m);
     while (d.limb[LIMBS - 1] < 0) {
-        wide_add(&d, &m);
+        wide_add(&d, m);
     }
     for (;;) {
         struct wide less = d;
@@ -236,4 +226,32 @@ void modinv_vartime(uint64_t out[4], const uint64_t in[4], const struct modinv_m
         d = less;
     }
     wide_to_words(out, &d);
+}
+
+void modinv_vartime(uint64_t out[4], const uint64_t in[4], const struct modinv_modulus *modulus)
+{
+    const struct wide m = wide_from_words(modulus->words);
+    struct wide a = wide_from_words(in), b = m;
+    struct wide d = {{1}}, e = {{0}};
+    /* Invariant: d in = a, e in = b modulo M, up to the factor 2^62 that both sides are divided by
+     * together; a and b are not negative, b is odd. A turn takes 62 bits at least off the lengths
+     * of a and b together (Pornin, section 3, for k = 63): at most nine turns. */
+    int limbs = LIMBS;
+    while (!wide_is(&a, limbs, 0)) {
+        struct steps t = steps_62_vartime(tops_of(&a, &b, limbs), (uint64_t)a.limb[0],
+                                          (uint64_t)b.limb[0]);
+        apply(&a, &b, &t, limbs);
+        make_positive(&a, limbs, &t.u, &t.v);
+        make_positive(&b, limbs, &t.q, &t.r);
+        apply_modulo(&d, &e, &t, &m, modulus->inverse);
+        while (limbs > 1 && (a.limb[limbs - 1] | b.limb[limbs - 1]) == 0) {
+            limbs--;
+        }
+    }
+    /* b is now the greatest common divisor. */
+    if (!wide_is(&b, limbs, 1)) {
+        memset(out, 0, 4 * sizeof out[0]);
+        return;
+    }
+    reduce(out, e, &m);
 }

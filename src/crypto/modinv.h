@@ -1,7 +1,7 @@
-/* The inverse modulo an odd number of up to 256 bits, in variable time: "safegcd" (Bernstein and
- * Yang, "Fast constant-time gcd computation and modular inversion", TCHES 2019, section 11), in
- * batches of 62 division steps, with the steps that only halve taken together since nothing here is
- * secret. About a microsecond. */
+/* The inverse modulo an odd number of up to 256 bits, in variable time: the binary algorithm on the
+ * lowest and the highest 64 bits of both numbers, 62 halvings at a time (Pornin, "Optimized binary
+ * GCD for modular inversion", 2020, eprint.iacr.org/2020/972), with the halvings that follow each
+ * other taken together since nothing here is secret. Two thirds of a microsecond. */
 #ifndef POPGATE_CRYPTO_MODINV_H
 #define POPGATE_CRYPTO_MODINV_H
 
