@@ -247,8 +247,7 @@ static enum status set_up(struct replay_file *file, const char *path,
                  file->alone ? "" : " together with a process that still uses it");
     }
     /* From alone to together: of one and the same lock, so nobody comes in between. */
-    if (!lock(file->descriptor, LOCK_USERS, F_RDLCK) ||
-        !lock(file->descriptor, LOCK_SETUP, F_UNLCK)) {
+    if (!lock(file->descriptor, LOCK_USERS, F_RDLCK)) {
         snprintf(text, text_size, "replay.path: %s cannot be locked: %m", path);
         return STATUS_SYSTEM;
     }
@@ -283,6 +282,11 @@ enum status replay_file_open(const char *path, const struct replay_identity *fre
         replay_file_close(file);
     }
     return status;
+}
+
+enum status replay_file_let_in(struct replay_file *file)
+{
+    return lock(file->descriptor, LOCK_SETUP, F_UNLCK) ? STATUS_OK : STATUS_SYSTEM;
 }
 
 void replay_file_close(struct replay_file *file)

@@ -29,6 +29,9 @@ struct replay_file {
 MUST_CHECK enum status replay_file_open(const char *path, const struct replay_identity *fresh,
                                         uint64_t now_boot_s, struct replay_file *file, char *text,
                                         size_t text_size);
+/* Until this is called nobody else can begin to use the file, so that what follows from `alone` is
+ * done while it is true. STATUS_OK, or STATUS_SYSTEM with errno: then it is to be closed. */
+MUST_CHECK enum status replay_file_let_in(struct replay_file *file);
 void replay_file_close(struct replay_file *file);
 
 /* Whether the file is still as long as its mapping. One system call. */

@@ -152,6 +152,14 @@ enum status replay_cache_new(const struct replay_options *options, struct replay
     memcpy(cache->secret, cache->header->identity.secret, sizeof cache->secret);
     share_init(&cache->share, cache->capacity);
     *survived = (int)set_window(cache, options);
+    /* Not before: the reach of who came in between would be lowered again, and what we remember be
+     * accepted there for longer. */
+    if (cache->file.descriptor >= 0 && replay_file_let_in(&cache->file) != STATUS_OK) {
+        snprintf(error, error_size, "replay.path: %s cannot be locked: %m", options->path);
+        replay_cache_free(cache);
+        *survived = REPLAY_FRESH;
+        return STATUS_SYSTEM;
+    }
     *out = cache;
     return STATUS_OK;
 }

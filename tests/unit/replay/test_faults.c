@@ -324,6 +324,38 @@ Test(faults, a_boot_id_that_is_none)
     replay_cache_free(cache);
 }
 
+/* The setting-up lock as another process would find it. */
+static bool is_being_set_up(void)
+{
+    int descriptor = open(path, O_RDWR);
+    struct flock asked = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+    cr_assert_eq(fcntl(descriptor, F_OFD_GETLK, &asked), 0);
+    close(descriptor);
+    return asked.l_type != F_UNLCK;
+}
+
+/* Who is alone is so until it has done what only one who is alone may do: nobody begins meanwhile.
+ */
+Test(faults, nobody_comes_in_before_they_are_let_in)
+{
+    struct replay_file file;
+    struct replay_identity identity = {
+        .magic = REPLAY_MAGIC, .version = REPLAY_VERSION, .slot_bytes = 16, .buckets = 16};
+    cr_assert_eq(replay_file_open(path, &identity, 1000, &file, text, sizeof text), STATUS_OK);
+    cr_assert(file.alone);
+    cr_assert(is_being_set_up());
+    cr_assert_eq(replay_file_let_in(&file), STATUS_OK);
+    cr_assert_not(is_being_set_up());
+    replay_file_close(&file);
+
+    unlink(path);
+    struct replay_cache *cache;
+    int survived;
+    cr_assert_eq(make(path, &cache, &survived), STATUS_OK, "%s", text);
+    cr_assert_not(is_being_set_up(), "a cache that is there lets others in");
+    replay_cache_free(cache);
+}
+
 Test(faults, whether_it_is_whole_is_not_known)
 {
     struct replay_file file;
