@@ -24,7 +24,7 @@ help:
 	@echo 'make bench      the benchmarks, short;  make bench-full: long'
 	@echo 'make soak       the long versions: 10^7 verdicts, 10 minutes of mixed load, 10,000 idle connections, 10^6 replay rounds'
 	@echo 'make perf       a profile as one HTML page;  make perf-check: instructions a request against the merge base'
-	@echo 'make coverage   branch coverage of the parsers and the decision'
+	@echo 'make coverage   branch coverage of the parsers, the decision and the signature engine'
 	@echo 'make mutants    deliberate breakages, each of which the suite must catch'
 	@echo 'make install    to PREFIX (/usr/local)'
 
@@ -89,6 +89,8 @@ coverage:
 	@find build-coverage -name '*.gcda' -delete
 	@$(PYTHON) tests/run.py --build build-coverage --suite unit --suite threads --suite fuzz-corpus
 	@$(PYTHON) tests/coverage.py --build build-coverage
+	@echo 'The adversarial set of the signature engines, by itself:'
+	@$(PYTHON) tests/coverage.py --build build-coverage --adversarial
 
 # Hours are not needed: about three quarters of one. SOAK_SECONDS is the mixed load's part.
 SOAK_SECONDS ?= 600
@@ -100,6 +102,7 @@ mutants:
 	@CMAKE_FLAGS="$(CMAKE_FLAGS)" $(PYTHON) tests/mutants/run.py --build build-mutants
 
 install: build
+	@ninja -C $(BUILD) -j $(JOBS) popgate_library
 	@cmake --install $(BUILD) --prefix $(PREFIX)
 
 clean:

@@ -70,31 +70,43 @@ def show(output):
     print("\n".join(output.splitlines()[-120:]), flush=True)
 
 
-def suite_unit(build, totals, options):
-    for program in programs(build, "unit_*"):
-        code, output, seconds = run([str(program), "--jobs", "2", "--tap", "--timeout", "600"],
-                                    options.timeout)
-        passed = len(re.findall(r"^ok ", output, re.M))
-        failed = len(re.findall(r"^not ok ", output, re.M))
-        skipped = len(re.findall(r"^ok .*# SKIP", output, re.M))
-        if code != 0 and failed == 0:
-            failed = 1
-        if failed or passed == 0:
-            show(output)
-            failed = max(failed, 1)
-        totals.add(program.name, passed - skipped, failed, skipped, seconds)
-
-
-def count_own(name, command, totals, options):
-    """A program that counts for itself: its last line is `N passed, N failed`."""
-    code, output, seconds = run(command, options.timeout)
-    match = re.search(r"^(\d+) passed, (\d+) failed", output, re.M)
-    passed, failed = (int(match[1]), int(match[2])) if match else (0, 1)
+def run_unit(program, totals, options, name=None, arguments=(), **kwargs):
+    code, output, seconds = run([str(program), "--jobs", "2", "--tap", "--timeout", "600", *arguments],
+                                options.timeout, **kwargs)
+    output = re.sub(r"^ok .*# SKIP test was skipped\n", "", output, flags=re.M)  # what a filter leaves out
+    passed = len(re.findall(r"^ok ", output, re.M))
+    failed = len(re.findall(r"^not ok ", output, re.M))
+    skipped = len(re.findall(r"^ok .*# SKIP", output, re.M))
     if code != 0 and failed == 0:
         failed = 1
+    if failed or passed == 0:
+        show(output)
+        failed = max(failed, 1)
+    totals.add(name or program.name, passed - skipped, failed, skipped, seconds)
+
+
+def suite_unit(build, totals, options):
+    for program in programs(build, "unit_*"):
+        run_unit(program, totals, options)
+
+
+SKIPPED = 77  # the exit code of a program that cannot do its work here; its last line says why
+
+
+def count_own(name, command, totals, options, skips=False, **kwargs):
+    """A program that counts for itself: its last line is `N passed, N failed[, N skipped]`. With `skips` it has to skip some."""
+    code, output, seconds = run(command, options.timeout, **kwargs)
+    if code == SKIPPED:
+        print(f"{name}: {output.splitlines()[-1] if output else 'skipped'}")
+        totals.add(name, 0, 0, 1, seconds)
+        return
+    match = re.search(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?", output, re.M)
+    passed, failed, skipped = (int(number or 0) for number in match.groups()) if match else (0, 1, 0)
+    if code != 0 and failed == 0 or skips and skipped == 0:
+        failed = max(failed, 1)
     if failed:
         show(output)
-    totals.add(name, passed, failed, 0, seconds)
+    totals.add(name, passed, failed, skipped, seconds)
 
 
 def programs(build, pattern):
@@ -150,13 +162,16 @@ def sanitized(build):
 
 
 def suite_e2e(build, totals, options):
-    """pytest over the running sidecar; the tests themselves run on each io backend. They wait for real time to pass, so on a
-    shared machine one may miss its moment: what failed is run once more, alone, and said; what fails twice has failed."""
-    folder = TESTS / "e2e"
-    environment = dict(os.environ, POPGATE=str((build / "popgate").resolve()),
+    """pytest over the running sidecar; the tests themselves run on each io backend."""
+    run_e2e(build, totals, options, "e2e", options.pytest or [str(TESTS / "e2e")], os.environ)
+
+
+def run_e2e(build, totals, options, name, chosen, environment):
+    """They wait for real time to pass, so on a shared machine one may miss its moment: what failed is run once more, alone, and
+    said; what fails twice has failed."""
+    environment = dict(environment, POPGATE=str((build / "popgate").resolve()),
                        PYTHONDONTWRITEBYTECODE="1",
                        POPGATE_SANITIZED="1" if sanitized(build) else "")
-    chosen = options.pytest or [str(folder)]
     code, output, seconds, counts = run_pytest(build / "e2e.xml", chosen, options, environment)
     passed, failed, skipped = counts or (0, 1, 0)
     if code != 0 and failed == 0:
@@ -172,7 +187,64 @@ def suite_e2e(build, totals, options):
             passed, failed = passed + counts[0], counts[1]
         if code != 0:
             show(output)
-    totals.add("e2e", passed, failed, skipped, seconds)
+    totals.add(name, passed, failed, skipped, seconds)
+
+
+# What asks for the default implementation: all but unit_crypto's comparisons of the implementations with each other.
+DISPATCH_UNITS = {"unit_crypto": ["--filter", "@(batch|verifier|reference|key_contexts|sign|hmac|sha256)/*"],
+                  "unit_jose": [], "unit_auth": [], "unit_tls": [], "unit_app": []}
+DISPATCH_E2E = ["test_basics.py", "test_proofs.py"]
+
+
+def suite_dispatch(build, totals, options):
+    """The implementations of the signature engine that this CPU would not choose, each forced on the tests above it. A CPU that
+    lacks one refuses it by name, and it is skipped; a CPU without AVX-512 is one on which `portable` is all there is."""
+    popgate = build / "popgate"
+
+    def taken(environment):
+        done = subprocess.run([popgate, "--version"], capture_output=True, text=True, env=environment)
+        return re.search(r"^crypto: (\w+)$", done.stdout, re.M)[1]
+
+    own = taken({name: value for name, value in os.environ.items() if name != "POPGATE_CRYPTO"})
+    for name in ("reference", "portable", "ifma"):
+        if name == own:
+            continue
+        environment = dict(os.environ, POPGATE_CRYPTO=name)
+        said = taken(environment)
+        if said != name:
+            print(f"dispatch, {name}: " + ("skipped, not for this CPU" if said == "none" else f"{said} was taken"))
+            totals.add(f"dispatch, {name}", 0, int(said != "none"), int(said == "none"))
+            continue
+        for program in programs(build, "unit_*"):
+            if program.name in DISPATCH_UNITS:
+                run_unit(program, totals, options, f"{program.name}, {name}", DISPATCH_UNITS[program.name], env=environment)
+        run_e2e(build, totals, options, f"e2e, {name}", [str(TESTS / "e2e" / file) for file in DISPATCH_E2E], environment)
+
+
+def suite_library(build, totals, options):
+    """A C program outside the tree against what is installed. A sanitizer's run-time library would have to be its own, too."""
+    if not sanitized(build):
+        count_own("library", [str(TESTS / "library" / "run"), str(build.resolve())], totals, options)
+
+
+EMULATED_CPUS = ["Nehalem", "Haswell-noTSX"]  # x86-64 without MULX and ADX; without AVX-512 and ADX
+
+
+def suite_emulated(build, totals, options):
+    """The signature engine's tests on other CPUs, by qemu-user: x86-64 ones that lack instructions, so that the choice made at
+    start is made by CPUID and not by name, and aarch64. Fewer random cases, for it is slow."""
+    if sanitized(build):
+        return  # a sanitizer and an emulator do not go together
+    environment = dict({"POPGATE_CRYPTO_CASES": "1000", "POPGATE_SOAK_VERDICTS": "1500"}, **os.environ)
+    count_own("aarch64", [str(TESTS / "emulated" / "aarch64"), str(build / "aarch64")], totals, options, env=environment)
+    qemu, program = shutil.which("qemu-x86_64"), build / "tests" / "emulated_crypto"
+    for cpu in EMULATED_CPUS if program.exists() else []:
+        if qemu is None:
+            print(f"{cpu}: skipped, no qemu-x86_64 (Debian: qemu-user)")
+            totals.add(cpu, 0, 0, 1)
+            continue
+        # Tests of vector code have to be skipped: what ran them all did not see the CPU it was given.
+        count_own(cpu, [qemu, "-cpu", cpu, str(program)], totals, options, skips=True, env=environment)
 
 
 def suite_interop(build, totals, options):
@@ -227,13 +299,17 @@ SUITES = {
     "models": suite_models,
     "e2e": suite_e2e,
     "interop": suite_interop,
+    "dispatch": suite_dispatch,
+    "library": suite_library,
+    "emulated": suite_emulated,
 }
+ASKED_FOR = {"emulated"}  # nine minutes where the emulators are there: `make soak`
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", required=True, type=pathlib.Path)
-    parser.add_argument("--suite", action="append", choices=sorted(SUITES), help="default: all")
+    parser.add_argument("--suite", action="append", choices=sorted(SUITES), help="default: all but " + ", ".join(sorted(ASKED_FOR)))
     parser.add_argument("--timeout", type=int, default=2400, help="seconds for one program")
     parser.add_argument("--totals", type=pathlib.Path, help="append the sums to this file")
     parser.add_argument("pytest", nargs="*", help="handed to pytest")
@@ -242,7 +318,7 @@ def main():
     os.environ.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
     os.environ.setdefault("TSAN_OPTIONS", "halt_on_error=1:second_deadlock_stack=1")
     totals = Totals()
-    for name in options.suite or SUITES:
+    for name in options.suite or [name for name in SUITES if name not in ASKED_FOR]:
         SUITES[name](options.build, totals, options)
     print(totals.line(), flush=True)
     if options.totals:

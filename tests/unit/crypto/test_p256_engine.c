@@ -721,58 +721,81 @@ static size_t collisions(const struct p256_reference *ref, struct stage *stage,
     return again;
 }
 
-/* Only sums of which one has a term of Q and one a term of G meet for a key's sake. */
-Test(p256_engine, collisions_in_every_kind_of_addition, .timeout = 600)
+/* Only sums of which one has a term of Q and one a term of G meet for a key's sake: nodes of the
+ * tree whose border is the key's have none. */
+static void meet(struct bed *bed, const struct p256_reference *ref, uint64_t *state)
+{
+    struct stage stage;
+    const size_t terms = p256_terms(bed->window), of_key = p256_windows(bed->window);
+    stage_init(&stage, bed, ref);
+    /* Affine levels: neighbours of 1, 2, 4 and 8 terms. */
+    for (size_t size = 1; size <= 8; size *= 2) {
+        size_t first = (of_key - 1) / (2 * size) * 2 * size;
+        size_t again = collisions(ref, &stage, (struct terms_range){first, size, 1},
+                                  (struct terms_range){first + size, size, 1}, state,
+                                  "a node of the tree");
+        cr_assert(again > 0 || of_key % (2 * size) == 0, "%s: nodes of %zu", bed->name, size);
+    }
+    /* One after another: all before it, and the next 1, 2, ... 32 terms. */
+    size_t again = 0;
+    for (size_t size = 1; size <= 32; size *= 2) {
+        for (size_t next = of_key / size * size; next < terms; next += size) {
+            again += next == 0 ? 0
+                               : collisions(ref, &stage, (struct terms_range){0, next, 1},
+                                            (struct terms_range){next, size, 1}, state,
+                                            "one after another");
+        }
+    }
+    cr_assert(again > 0, "%s: one after another", bed->name);
+    /* A signature spread over 2, 4 or 8 lanes: within a lane, and lanes with each other. */
+    size_t within = 0, between = 0;
+    for (size_t lanes = 2; lanes <= 8; lanes *= 2) {
+        for (size_t lane = 0; lane < lanes; lane += 1 + lanes / 4) {
+            for (size_t slot = 1; slot < terms / lanes; slot += 3) {
+                within += collisions(ref, &stage, (struct terms_range){lane, slot, lanes},
+                                     (struct terms_range){lane + slot * lanes, 1, lanes}, state,
+                                     "in a lane");
+            }
+        }
+        for (size_t distance = lanes / 2; distance > 0; distance /= 2) {
+            between += collisions(ref, &stage, (struct terms_range){0, terms, 2 * distance},
+                                  (struct terms_range){distance, terms, 2 * distance}, state,
+                                  "between lanes");
+        }
+    }
+    cr_log_info("%s: handed back %zu within lanes, %zu between", bed->name, within, between);
+    cr_assert(strcmp(bed->name, "ifma") != 0 || (within > 0 && between > 0));
+    stage_cleanup(&stage);
+}
+
+static void collisions_with_windows(unsigned first, unsigned last)
 {
     struct p256_reference ref = p256_reference_new();
-    struct bed beds[4];
     uint64_t state = 99;
-    size_t count = beds_new(beds, 6);
-    for (size_t b = 0; b < count; b++) {
-        struct stage stage;
-        const size_t terms = p256_terms(beds[b].window), of_key = p256_windows(beds[b].window);
-        stage_init(&stage, &beds[b], &ref);
-        /* Affine levels: neighbours of 1, 2, 4 and 8 terms. */
-        for (size_t size = 1; size <= 8; size *= 2) {
-            size_t first = (of_key - 1) / (2 * size) * 2 * size;
-            size_t again = collisions(&ref, &stage, (struct terms_range){first, size, 1},
-                                      (struct terms_range){first + size, size, 1}, &state,
-                                      "a node of the tree");
-            cr_assert(again > 0, "%s: nodes of %zu", beds[b].name, size);
+    for (unsigned window = first; window <= last; window++) {
+        struct bed beds[4];
+        size_t count = beds_new(beds, window);
+        for (size_t b = 0; b < count; b++) {
+            meet(&beds[b], &ref, &state);
         }
-        /* One after another: all before it, and the next 1, 2, ... 32 terms. */
-        size_t again = 0;
-        for (size_t size = 1; size <= 32; size *= 2) {
-            for (size_t next = of_key / size * size; next < terms; next += size) {
-                again += next == 0 ? 0
-                                   : collisions(&ref, &stage, (struct terms_range){0, next, 1},
-                                                (struct terms_range){next, size, 1}, &state,
-                                                "one after another");
-            }
-        }
-        cr_assert(again > 0, "%s: one after another", beds[b].name);
-        /* A signature spread over 2, 4 or 8 lanes: within a lane, and lanes with each other. */
-        size_t within = 0, between = 0;
-        for (size_t lanes = 2; lanes <= 8; lanes *= 2) {
-            for (size_t lane = 0; lane < lanes; lane += 1 + lanes / 4) {
-                for (size_t slot = 1; slot < terms / lanes; slot += 3) {
-                    within += collisions(&ref, &stage, (struct terms_range){lane, slot, lanes},
-                                         (struct terms_range){lane + slot * lanes, 1, lanes},
-                                         &state, "in a lane");
-                }
-            }
-            for (size_t distance = lanes / 2; distance > 0; distance /= 2) {
-                between += collisions(&ref, &stage, (struct terms_range){0, terms, 2 * distance},
-                                      (struct terms_range){distance, terms, 2 * distance}, &state,
-                                      "between lanes");
-            }
-        }
-        cr_log_info("%s: handed back %zu within lanes, %zu between", beds[b].name, within, between);
-        cr_assert(strcmp(beds[b].name, "ifma") != 0 || (within > 0 && between > 0));
-        stage_cleanup(&stage);
+        beds_free(beds, count);
     }
-    beds_free(beds, count);
     p256_reference_free(&ref);
+}
+
+Test(p256_engine, collisions_in_every_kind_of_addition, .timeout = 600)
+{
+    collisions_with_windows(6, 6);
+}
+
+Test(p256_engine, collisions_with_smaller_windows, .timeout = 600)
+{
+    collisions_with_windows(P256_WINDOW_MIN, 5);
+}
+
+Test(p256_engine, collisions_with_larger_windows, .timeout = 600)
+{
+    collisions_with_windows(7, P256_WINDOW_MAX);
 }
 
 /* A key for which u1 G + u2 Q is a given point. */

@@ -1,5 +1,7 @@
 /* The IFMA field at its bounds against BoringSSL. Compiled for AVX-512, as its name says: nothing
  * before the check of the CPU uses it. */
+#include <stdbool.h>
+
 #if defined(__x86_64__)
 #include "base/cpu_features.h"
 #include "crypto/p256_ifma.h"

@@ -394,8 +394,9 @@ static void one_among_others(enum signature_algorithm algorithm)
     for (size_t w = 0; w < ways.count; w++) {
         warm(ways.verifiers[w], ways.scratch, good, KEYS, algorithm);
     }
+    const size_t places = cases_wanted() < CASES_DEFAULT ? 4 : 24; /* of a batch, about */
     for (size_t count = 1; count <= BATCH_MAX; count++) {
-        for (size_t odd = 0; odd < count; odd += 1 + count / 24) {
+        for (size_t odd = 0; odd < count; odd += 1 + count / places) {
             for (int polarity = 0; polarity < 2; polarity++) {
                 const struct test_case *cases[BATCH_MAX];
                 for (size_t i = 0; i < count; i++) {
