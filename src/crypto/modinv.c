@@ -209,6 +209,16 @@ static bool wide_is(const struct wide *a, int limbs, int64_t low)
     return a->limb[0] == low;
 }
 
+/* Of `limbs`, those up to the highest that is not zero in both; one at least. tops_of() counts on
+ * it. */
+static int limbs_used(const struct wide *a, const struct wide *b, int limbs)
+{
+    while (limbs > 1 && (a->limb[limbs - 1] | b->limb[limbs - 1]) == 0) {
+        limbs--;
+    }
+    return limbs;
+}
+
 /* From within (-2M, 2M) to 0 .. M - 1, in words. */
 static void reduce(uint64_t out[4], struct wide d, const struct wide *m)
 {
@@ -236,7 +246,7 @@ void modinv_vartime(uint64_t out[4], const uint64_t in[4], const struct modinv_m
     /* Invariant: d in = a, e in = b modulo M, up to the factor 2^62 that both sides are divided by
      * together; a and b are not negative, b is odd. A turn takes 62 bits at least off the lengths
      * of a and b together (Pornin, section 3, for k = 63): at most nine turns. */
-    int limbs = LIMBS;
+    int limbs = limbs_used(&a, &b, LIMBS);
     while (!wide_is(&a, limbs, 0)) {
         struct steps t = steps_62_vartime(tops_of(&a, &b, limbs), (uint64_t)a.limb[0],
                                           (uint64_t)b.limb[0]);
@@ -244,9 +254,7 @@ void modinv_vartime(uint64_t out[4], const uint64_t in[4], const struct modinv_m
         make_positive(&a, limbs, &t.u, &t.v);
         make_positive(&b, limbs, &t.q, &t.r);
         apply_modulo(&d, &e, &t, &m, modulus->inverse);
-        while (limbs > 1 && (a.limb[limbs - 1] | b.limb[limbs - 1]) == 0) {
-            limbs--;
-        }
+        limbs = limbs_used(&a, &b, limbs);
     }
     /* b is now the greatest common divisor. */
     if (!wide_is(&b, limbs, 1)) {
