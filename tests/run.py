@@ -316,7 +316,7 @@ def main():
     options = parser.parse_args()
     os.environ.setdefault("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0")
     os.environ.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
-    os.environ.setdefault("TSAN_OPTIONS", "halt_on_error=1:second_deadlock_stack=1")
+    os.environ.setdefault("TSAN_OPTIONS", f"halt_on_error=1:second_deadlock_stack=1:suppressions={TESTS}/tsan.supp")
     totals = Totals()
     for name in options.suite or [name for name in SUITES if name not in ASKED_FOR]:
         SUITES[name](options.build, totals, options)
