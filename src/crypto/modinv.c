@@ -66,14 +66,21 @@ static struct tops tops_of(const struct wide *a, const struct wide *b, int limbs
     return (struct tops){top_of(a, limbs, zeros), top_of(b, limbs, zeros)};
 }
 
+/* (a, b) = (b - a, a) where `less` is all ones, (a - b, b) where it is 0: masks and not a choice,
+ * of which a compiler may make a branch that nobody can predict. */
+static inline void subtract(uint64_t *a, uint64_t *b, uint64_t less)
+{
+    const uint64_t difference = *a - *b;
+    *a = (difference ^ less) - less;
+    *b += difference & less;
+}
+
 /* The binary algorithm, b odd: an even a is halved; of an odd one the smaller of both is
  * subtracted, which becomes b. The low words say exactly what is even, for 62 halvings see 62 bits;
  * the tops say which is smaller, and may be wrong where the two are close: then a number becomes
  * negative, by little, and its sign is turned afterwards. Not halving the one but doubling the
  * other's row keeps the matrix whole. Bounds: |u| + |v| and |q| + |r| are at most 2^62, as each of
- * the 62 halvings at most doubles them.
- *
- * Masks and not a choice, of which a compiler may make a branch that nobody can predict. */
+ * the 62 halvings at most doubles them. */
 static struct steps steps_62_vartime(struct tops top, uint64_t a, uint64_t b)
 {
     uint64_t u = 1, v = 0, q = 0, r = 1;
@@ -90,18 +97,10 @@ static struct steps steps_62_vartime(struct tops top, uint64_t a, uint64_t b)
         q <<= zeros;
         r <<= zeros;
         const uint64_t less = 0 - (uint64_t)(top.a < top.b);
-        uint64_t d = a - b;
-        a = (d ^ less) - less;
-        b += d & less;
-        d = top.a - top.b;
-        top.a = (d ^ less) - less;
-        top.b += d & less;
-        d = u - q;
-        u = (d ^ less) - less;
-        q += d & less;
-        d = v - r;
-        v = (d ^ less) - less;
-        r += d & less;
+        subtract(&a, &b, less);
+        subtract(&top.a, &top.b, less);
+        subtract(&u, &q, less);
+        subtract(&v, &r, less);
     }
     return (struct steps){(int64_t)u, (int64_t)v, (int64_t)(q << left), (int64_t)(r << left)};
 }
