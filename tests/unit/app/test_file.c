@@ -33,41 +33,38 @@ static void expect_refused(const char *path, size_t size_max, enum status status
     cr_expect(strstr(error, path) != NULL && strstr(error, words) != NULL, "%s", error);
 }
 
+static void expect_read(const char *path, size_t size_max, const char *expected)
+{
+    char *text = NULL, error[256];
+    size_t size = SIZE_MAX;
+    cr_assert_eq(file_read(path, size_max, &text, &size, error, sizeof error), STATUS_OK);
+    cr_assert_eq(size, strlen(expected));
+    cr_expect_eq(memcmp(text, expected, size), 0);
+    free(text);
+}
+
 Test(file, is_read_whole_through_a_link_too)
 {
     char *path = test_write_text(folder, "a", "one\ntwo"), link[300];
     (void)snprintf(link, sizeof link, "%s/link", folder);
     cr_assert_eq(symlink(path, link), 0);
-    const char *const both[] = {path, link};
-    for (size_t i = 0; i < 2; i++) {
-        char *text = NULL, error[256];
-        size_t size = 0;
-        cr_assert_eq(file_read(both[i], 100, &text, &size, error, sizeof error), STATUS_OK);
-        cr_expect_eq(size, 7);
-        cr_expect_eq(memcmp(text, "one\ntwo", 7), 0);
-        free(text);
-    }
+    expect_read(path, 100, "one\ntwo");
+    expect_read(link, 100, "one\ntwo");
     free(path);
 }
 
 Test(file, the_limit_is_the_last_size_that_is_read)
 {
-    char *path = test_write_text(folder, "a", "12345"), *text = NULL, error[256];
-    size_t size = 0;
-    cr_assert_eq(file_read(path, 5, &text, &size, error, sizeof error), STATUS_OK);
-    cr_expect_eq(size, 5);
-    free(text);
+    char *path = test_write_text(folder, "a", "12345");
+    expect_read(path, 5, "12345");
     expect_refused(path, 4, STATUS_TOO_LARGE, "is larger than 4 bytes");
     free(path);
 }
 
 Test(file, an_empty_one_is_no_error)
 {
-    char *path = test_write_text(folder, "a", ""), *text = NULL, error[256];
-    size_t size = 1;
-    cr_assert_eq(file_read(path, 5, &text, &size, error, sizeof error), STATUS_OK);
-    cr_expect_eq(size, 0);
-    free(text);
+    char *path = test_write_text(folder, "a", "");
+    expect_read(path, 5, "");
     free(path);
 }
 

@@ -33,10 +33,9 @@ static inline void signing_require(int good)
     }
 }
 
-static inline void signing_key_make_ec(struct signing_key *key, int nid, size_t bytes)
+/* The coordinates of what `ec` holds. */
+static inline void signing_key_publish_ec(struct signing_key *key, size_t bytes)
 {
-    key->ec = EC_KEY_new_by_curve_name(nid);
-    signing_require(key->ec != NULL && EC_KEY_generate_key(key->ec));
     BIGNUM *x = BN_new(), *y = BN_new();
     signing_require(EC_POINT_get_affine_coordinates_GFp(
         EC_KEY_get0_group(key->ec), EC_KEY_get0_public_key(key->ec), x, y, NULL));
@@ -44,6 +43,13 @@ static inline void signing_key_make_ec(struct signing_key *key, int nid, size_t 
                     BN_bn2bin_padded(key->public.y, bytes, y));
     BN_free(x);
     BN_free(y);
+}
+
+static inline void signing_key_make_ec(struct signing_key *key, int nid, size_t bytes)
+{
+    key->ec = EC_KEY_new_by_curve_name(nid);
+    signing_require(key->ec != NULL && EC_KEY_generate_key(key->ec));
+    signing_key_publish_ec(key, bytes);
 }
 
 static inline void signing_key_init(struct signing_key *key, enum public_key_type type)
@@ -75,6 +81,29 @@ static inline void signing_key_init(struct signing_key *key, enum public_key_typ
     default:
         abort();
     }
+}
+
+/* ES256 of a digest with a k of the caller's (FIPS 186-5 section 6.4.1): BoringSSL's own would be
+ * another one in every run. */
+static inline void signing_es256_with_k(const EC_GROUP *group, const BIGNUM *d, const BIGNUM *k,
+                                        const uint8_t digest[32], uint8_t signature[64])
+{
+    const BIGNUM *n = EC_GROUP_get0_order(group);
+    BN_CTX *ctx = BN_CTX_new();
+    EC_POINT *point = EC_POINT_new(group);
+    BIGNUM *e = BN_bin2bn(digest, 32, NULL), *r = BN_new(), *s = BN_new(), *inverse = BN_new();
+    signing_require(EC_POINT_mul(group, point, k, NULL, NULL, ctx) &&
+                    EC_POINT_get_affine_coordinates_GFp(group, point, r, NULL, ctx) &&
+                    BN_nnmod(r, r, n, ctx) && BN_mod_mul(s, r, d, n, ctx) &&
+                    BN_mod_add(s, s, e, n, ctx) && BN_mod_inverse(inverse, k, n, ctx) != NULL &&
+                    BN_mod_mul(s, s, inverse, n, ctx) && BN_bn2bin_padded(signature, 32, r) &&
+                    BN_bn2bin_padded(signature + 32, 32, s));
+    EC_POINT_free(point);
+    BN_free(e);
+    BN_free(r);
+    BN_free(s);
+    BN_free(inverse);
+    BN_CTX_free(ctx);
 }
 
 static inline void signing_key_cleanup(struct signing_key *key)

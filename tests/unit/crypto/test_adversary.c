@@ -240,14 +240,7 @@ static void provoke(const struct p256_reference *ref, uint64_t number, struct pr
         BN_sub(d, ref->n, d) && EC_POINT_mul(ref->group, q, d, NULL, NULL, ref->ctx) &&
         BN_bn2bin_padded(out->signature, 32, r) && BN_bn2bin_padded(out->signature + 32, 32, s));
     out->key = p256_key_of(ref, q);
-    /* k = 7: R = 7 G, s = (e + r d) / k. */
-    p256_require(EC_POINT_mul(ref->group, q, k, NULL, NULL, ref->ctx) &&
-                 EC_POINT_get_affine_coordinates_GFp(ref->group, q, r, NULL, ref->ctx) &&
-                 BN_nnmod(r, r, ref->n, ref->ctx) && BN_mod_mul(s, r, d, ref->n, ref->ctx) &&
-                 BN_mod_add(s, s, e, ref->n, ref->ctx) &&
-                 BN_mod_inverse(k, k, ref->n, ref->ctx) != NULL &&
-                 BN_mod_mul(s, s, k, ref->n, ref->ctx) && BN_bn2bin_padded(out->good, 32, r) &&
-                 BN_bn2bin_padded(out->good + 32, 32, s));
+    signing_es256_with_k(ref->group, d, k, digest, out->good);
     EC_POINT_free(q);
     BN_free(e);
     BN_free(r);

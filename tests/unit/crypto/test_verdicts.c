@@ -261,42 +261,12 @@ static void key_from(struct signing_key *key, enum signature_algorithm algorithm
     key->ec = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
     const EC_GROUP *group = EC_KEY_get0_group(key->ec);
     EC_POINT *point = EC_POINT_new(group);
-    BIGNUM *d = next_scalar(state), *x = BN_new(), *y = BN_new();
+    BIGNUM *d = next_scalar(state);
     signing_require(EC_POINT_mul(group, point, d, NULL, NULL, NULL) &&
-                    EC_KEY_set_private_key(key->ec, d) && EC_KEY_set_public_key(key->ec, point) &&
-                    EC_POINT_get_affine_coordinates_GFp(group, point, x, y, NULL) &&
-                    BN_bn2bin_padded(key->public.x, 32, x) &&
-                    BN_bn2bin_padded(key->public.y, 32, y));
+                    EC_KEY_set_private_key(key->ec, d) && EC_KEY_set_public_key(key->ec, point));
+    signing_key_publish_ec(key, 32);
     EC_POINT_free(point);
     BN_free(d);
-    BN_free(x);
-    BN_free(y);
-}
-
-/* ECDSA (FIPS 186-5 section 6.4.1) with a k of the state's: BoringSSL's own would be another one in
- * every run. */
-static void sign_es256(struct test_case *c, const struct signing_key *key, uint64_t *state)
-{
-    const EC_GROUP *group = EC_KEY_get0_group(key->ec);
-    const BIGNUM *n = EC_GROUP_get0_order(group);
-    BN_CTX *ctx = BN_CTX_new();
-    EC_POINT *point = EC_POINT_new(group);
-    uint8_t digest[32];
-    SHA256(c->message, c->message_size, digest);
-    BIGNUM *k = next_scalar(state), *r = BN_new(), *s = BN_new();
-    BIGNUM *e = BN_bin2bn(digest, sizeof digest, NULL);
-    signing_require(
-        EC_POINT_mul(group, point, k, NULL, NULL, ctx) &&
-        EC_POINT_get_affine_coordinates_GFp(group, point, r, NULL, ctx) && BN_nnmod(r, r, n, ctx) &&
-        BN_mod_mul(s, r, EC_KEY_get0_private_key(key->ec), n, ctx) && BN_mod_add(s, s, e, n, ctx) &&
-        BN_mod_inverse(k, k, n, ctx) != NULL && BN_mod_mul(s, s, k, n, ctx) &&
-        BN_bn2bin_padded(c->signature, 32, r) && BN_bn2bin_padded(c->signature + 32, 32, s));
-    EC_POINT_free(point);
-    BN_free(k);
-    BN_free(r);
-    BN_free(s);
-    BN_free(e);
-    BN_CTX_free(ctx);
 }
 
 static void sign_case(struct test_case *c, const struct signing_key *key,
@@ -306,7 +276,12 @@ static void sign_case(struct test_case *c, const struct signing_key *key,
     c->message_size = 1 + next(state) % MESSAGE_MAX;
     next_bytes(state, c->message, c->message_size);
     if (algorithm == SIGNATURE_ES256) {
-        sign_es256(c, key, state);
+        uint8_t digest[32];
+        BIGNUM *k = next_scalar(state);
+        SHA256(c->message, c->message_size, digest);
+        signing_es256_with_k(EC_KEY_get0_group(key->ec), EC_KEY_get0_private_key(key->ec), k,
+                             digest, c->signature);
+        BN_free(k);
     } else {
         signing_require(ED25519_sign(c->signature, c->message, c->message_size, key->ed25519));
     }
