@@ -5,6 +5,7 @@
 import argparse
 import os
 import pathlib
+import platform
 import re
 import shutil
 import subprocess
@@ -237,13 +238,18 @@ def suite_emulated(build, totals, options):
         return  # a sanitizer and an emulator do not go together
     environment = dict({"POPGATE_CRYPTO_CASES": "1000", "POPGATE_SOAK_VERDICTS": "1500"}, **os.environ)
     count_own("aarch64", [str(TESTS / "emulated" / "aarch64"), str(build / "aarch64")], totals, options, env=environment)
-    qemu, program = shutil.which("qemu-x86_64"), build / "tests" / "emulated_crypto"
-    for cpu in EMULATED_CPUS if program.exists() else []:
+    if platform.machine() != "x86_64":
+        return
+    qemu = shutil.which("qemu-x86_64")
+    if qemu is not None:
+        subprocess.run(["cmake", "--build", str(build), "--target", "emulated_crypto"], check=True, stdout=subprocess.DEVNULL)
+    for cpu in EMULATED_CPUS:
         if qemu is None:
             print(f"{cpu}: skipped, no qemu-x86_64 (Debian: qemu-user)")
             totals.add(cpu, 0, 0, 1)
             continue
         # Tests of vector code have to be skipped: what ran them all did not see the CPU it was given.
+        program = build / "tests" / "emulated_crypto"
         count_own(cpu, [qemu, "-cpu", cpu, str(program)], totals, options, skips=True, env=environment)
 
 
