@@ -82,8 +82,8 @@ def first_line(command):
 
 
 class Comparison:
-    def __init__(self, setup, form, what):
-        self.setup, self.form, self.what = setup, form, what
+    def __init__(self, setup, form):
+        self.setup, self.form = setup, form
         self.rounds = Rounds()
         self.started, self.proxies = [], []
         self.rate = None
@@ -273,7 +273,7 @@ def compare(folder, arguments, form):
     setup = Setup(folder, popgate, build / "bench" / "bench_upstream", cpus[-1], cpus[0],
                   max(idle, form["connections"][-1]) + 200)
     setup.access_log, setup.idle_connections = arguments.access_log, idle
-    comparison = Comparison(setup, form, arguments.what)
+    comparison = Comparison(setup, form)
     comparison.build = build
     try:
         comparison.proxies = make_proxies(setup, arguments)

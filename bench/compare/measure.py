@@ -74,7 +74,8 @@ def keep_alive(setup, proxy, requests, connections=64, keys=200, warmup=WARMUP):
     told = bench(setup, proxy, "--connections", connections, "--keys", keys, "--requests", requests, "--warmup", warmup,
                  proofs=requests + warmup + 3 * connections)
     return {"cpu_us": told["watched_cpu_us"] / told["requests"], "requests_per_second": told["requests_per_second"],
-            "steal_us": told["machine_steal_us"], "generator_cpu_us": told["generator_cpu_us"] / told["requests"], "latency_us": told["latency_us"]}
+            "steal_us": told["machine_steal_us"], "generator_cpu_us": told["generator_cpu_us"] / told["requests"],
+            "latency_us": told["latency_us"]}
 
 
 @contextlib.contextmanager

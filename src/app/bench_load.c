@@ -226,6 +226,9 @@ static void on_answered(struct bench_connection *connection, struct bench_answer
 
 static void forget_idle(struct load *load, struct bench_connection *connection)
 {
+    if (!connection->listed) {
+        return;
+    }
     connection->listed = false;
     for (struct bench_connection **link = &load->idle; *link != NULL; link = &(*link)->next) {
         if (*link == connection) {
