@@ -127,13 +127,12 @@ static bool is_held(const struct slot *bucket, struct view view, struct replay_k
 }
 
 /* Gives the place back. It is tentative or, if a twin was here meanwhile, beaten; if neither, its
- * time is over and it was taken by another key: nothing to give back. */
+ * time is over and it was taken by another key: nothing to give back, and no twin to speak of. */
 static enum status leave(struct slot *own, struct slot_value mine)
 {
-    if (!slot_replace(own, mine, empty)) {
-        (void)slot_replace(own, slot_with_state(mine, SLOT_BEATEN), empty);
-    }
-    return STATUS_EXISTS;
+    bool was_mine = slot_replace(own, mine, empty) ||
+                    slot_replace(own, slot_with_state(mine, SLOT_BEATEN), empty);
+    return was_mine ? STATUS_EXISTS : STATUS_EXPIRED;
 }
 
 /* Step 3 for one other place. Whether this one may stay. */

@@ -23,8 +23,9 @@ uint64_t table_buckets_for(uint64_t capacity);
 
 void table_prefetch(const struct table *table, struct replay_key key);
 
-/* STATUS_OK, STATUS_EXISTS, STATUS_FULL. The caller has checked the times and, on STATUS_OK, checks
- * the clock again. */
+/* STATUS_OK, STATUS_EXISTS, STATUS_FULL; STATUS_EXPIRED if its place was found expired, and taken,
+ * while this thread was stopped. The caller has checked the times and, on STATUS_OK, checks the
+ * clock again. */
 MUST_CHECK enum status table_insert(const struct table *table, struct replay_key key,
                                     uint64_t now_boot_s, uint64_t expires_boot_s);
 
