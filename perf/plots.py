@@ -1,10 +1,23 @@
-"""Plots as SVG text: lines, bars, one stacked bar. No dependency."""
+"""Plots as SVG text: lines, bars, stacked bars. No dependency, no script. Colours that a dark page turns come from the page's
+CSS variables; series differ in marker and dash as well, for who prints in grey or does not tell the colours apart."""
 
 import html
+import itertools
 import math
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 320, 64, 150, 34, 44
-PALETTE = ["#e76f51", "#2a9d8f", "#457b9d", "#9b5de5", "#e9c46a", "#6a994e"]
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 720, 340, 64, 16, 36, 48
+# Okabe and Ito's, which every kind of colour vision tells apart.
+PALETTE = ["#d55e00", "#e69f00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9"]
+DASHES = ["", "7 3", "", "7 3", "2 3", "9 3 2 3"]
+NUMBER = itertools.count(1)
+
+
+def text_colour(fill):
+    """Black or white, whichever stands out from `fill` (#rrggbb; WCAG's relative luminance)."""
+    parts = [int(fill[i:i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000" if luminance > 0.179 else "#fff"
 
 
 def nice_ticks(low, high, count=5):
@@ -15,16 +28,13 @@ def nice_ticks(low, high, count=5):
             step *= factor
             break
     first = math.ceil(low / step) * step
-    return [first + i * step for i in range(int((high - first) / step) + 1)]
+    return [first + i * step for i in range(int((high - first) / step + 1e-9) + 1)]
 
 
-def frame(title, x_title, y_title):
-    return [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
-            f'font-size="11"><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
-            f'<text x="{LEFT}" y="20" font-size="14">{html.escape(title)}</text>',
-            f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{html.escape(x_title)}</text>',
-            f'<text x="14" y="{(TOP + HEIGHT - BOTTOM) / 2}" transform="rotate(-90 14 {(TOP + HEIGHT - BOTTOM) / 2})" '
-            f'text-anchor="middle">{html.escape(y_title)}</text>']
+def log_ticks(low, high):
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    steps = (1, 2, 5) if high - low < 3 else (1,)
+    return [step * 10 ** e for e in decades for step in steps if low - 1e-9 <= math.log10(step * 10 ** e) <= high + 1e-9]
 
 
 def short(value):
@@ -34,61 +44,118 @@ def short(value):
     return f"{value:g}"
 
 
-def lines(title, series, x_title, y_title, log_x=False, log_y=False, x_labels=None):
-    """`series`: {name: [(x, y), ...]}."""
+def begin(title, height, described=""):
+    name = f"plot-{next(NUMBER)}"
+    return [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
+            f'aria-labelledby="{name}" font-family="sans-serif" font-size="13" fill="var(--ink,#222)">'
+            f'<title id="{name}">{html.escape(title)}{html.escape(described)}</title>']
+
+
+def text(x, y, what, anchor="start", more=""):
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{more}>{html.escape(str(what))}</text>'
+
+
+def marker(index, x, y, colour, title=""):
+    shape = (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}">',
+             f'<path d="M{x:.1f} {y - 4.5:.1f}l4.5 8h-9z" fill="{colour}">',
+             f'<rect x="{x - 3.5:.1f}" y="{y - 3.5:.1f}" width="7" height="7" fill="{colour}">',
+             f'<path d="M{x:.1f} {y - 5:.1f}l5 5l-5 5l-5-5z" fill="{colour}">')[index % 4]
+    kind = shape[1:].partition(" ")[0]
+    return f"{shape}<title>{html.escape(title)}</title></{kind}>" if title else f"{shape}</{kind}>"
+
+
+def lines(title, series, x_title, y_title, log_x=False, log_y=False, x_ticks=None):
+    """`series`: {name: [(x, y), ...] or [(x, y, lowest, highest), ...]}; `x_ticks`: {x: what is written there}, or the
+    points' own."""
     points = [point for values in series.values() for point in values]
     if not points:
         return ""
     place_x = (lambda v: math.log10(max(v, 1e-9))) if log_x else (lambda v: v)
     place_y = (lambda v: math.log10(max(v, 1e-9))) if log_y else (lambda v: v)
-    xs, ys = [place_x(x) for x, _ in points], [place_y(y) for _, y in points]
+    x_ticks = x_ticks or {x: short(x) for x in sorted({point[0] for point in points})}
+    xs, ys = [place_x(point[0]) for point in points], [place_y(y) for point in points for y in point[1:]]
     x_low, x_high = min(xs), max(xs)
-    y_low, y_high = (min(ys) if log_y else 0), max(ys) * (1.0 if log_y else 1.08)
+    y_low, y_high = (min(ys) - 0.05 if log_y else 0), (max(ys) + 0.05 if log_y else max(ys) * 1.06)
+    bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
 
     def at(x, y):
-        px = LEFT + (place_x(x) - x_low) / ((x_high - x_low) or 1) * (WIDTH - LEFT - RIGHT)
-        py = HEIGHT - BOTTOM - (place_y(y) - y_low) / ((y_high - y_low) or 1) * (HEIGHT - TOP - BOTTOM)
-        return px, py
+        return (LEFT + 8 + (place_x(x) - x_low) / ((x_high - x_low) or 1) * (right - LEFT - 16),
+                bottom - (place_y(y) - y_low) / ((y_high - y_low) or 1) * (bottom - TOP))
 
-    out = frame(title, x_title, y_title)
-    decades = range(math.floor(y_low), math.ceil(y_high) + 1)
-    y_ticks = [step * 10 ** e for e in decades for step in (1, 2, 5)] if log_y else nice_ticks(y_low, y_high)
-    for tick in y_ticks:
-        if not y_low - 1e-9 <= place_y(tick) <= y_high + 1e-9:
-            continue
-        _, py = at(points[0][0], tick)
-        out.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{py:.1f}" y2="{py:.1f}" stroke="#ddd"/>'
-                   f'<text x="{LEFT - 6}" y="{py + 4:.1f}" text-anchor="end">{short(tick)}</text>')
-    for x in sorted({x for x, _ in points}):
-        px, _ = at(x, points[0][1])
-        label = (x_labels or {}).get(x, short(x))
-        out.append(f'<text x="{px:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{html.escape(str(label))}</text>')
+    out = begin(title, HEIGHT, f": {y_title} over {x_title}, of {', '.join(series)}")
+    out.append(text(LEFT + (right - LEFT) / 2, HEIGHT - 8, x_title, "middle"))
+    middle = (TOP + bottom) / 2
+    out.append(text(14, middle, y_title, "middle", f' transform="rotate(-90 14 {middle})"'))
+    for tick in log_ticks(y_low, y_high) if log_y else nice_ticks(y_low, y_high):
+        _, y = at(points[0][0], tick)
+        out.append(f'<line x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}" stroke="var(--grid,#ddd)"/>'
+                   + text(LEFT - 6, y + 4, short(tick), "end"))
+    for x, label in x_ticks.items():
+        if x_low - 1e-9 <= place_x(x) <= x_high + 1e-9:
+            px, _ = at(x, points[0][1])
+            out.append(f'<line x1="{px:.1f}" x2="{px:.1f}" y1="{bottom}" y2="{bottom + 4}" stroke="var(--grid,#ddd)"/>'
+                       + text(px, bottom + 17, label, "middle"))
     for index, (name, values) in enumerate(series.items()):
-        colour = PALETTE[index % len(PALETTE)]
-        path = " ".join(f"{at(x, y)[0]:.1f},{at(x, y)[1]:.1f}" for x, y in sorted(values))
-        out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        for x, y in values:
-            px, py = at(x, y)
-            out.append(f'<circle cx="{px:.1f}" cy="{py:.1f}" r="3" fill="{colour}"><title>{html.escape(name)}: '
-                       f'{y:,.2f}</title></circle>')
-        out.append(f'<rect x="{WIDTH - RIGHT + 12}" y="{TOP + 18 * index}" width="10" height="10" fill="{colour}"/>'
-                   f'<text x="{WIDTH - RIGHT + 27}" y="{TOP + 9 + 18 * index}">{html.escape(name)}</text>')
+        out += line(index, name, sorted(values), at, right, y_title)
     return "\n".join(out) + "</svg>"
 
 
+def line(index, name, values, at, right, unit):
+    """One series: its line, its markers with what they say, the span of its rounds, its entry in the legend."""
+    colour, dash = PALETTE[index % len(PALETTE)], DASHES[index % len(DASHES)]
+    stroke = f'stroke="{colour}" stroke-width="2"' + (f' stroke-dasharray="{dash}"' if dash else "")
+    path = " ".join("{:.1f},{:.1f}".format(*at(point[0], point[1])) for point in values)
+    out = [f'<polyline points="{path}" fill="none" {stroke}/>']
+    for x, y, *span in values:
+        px, py = at(x, y)
+        if span:
+            ends = [at(x, end)[1] for end in span]
+            out.append(f'<line x1="{px:.1f}" x2="{px:.1f}" y1="{ends[0]:.1f}" y2="{ends[1]:.1f}" stroke="{colour}"/>')
+        out.append(marker(index, px, py, colour, f"{name}, {short(x)}: {y:,.2f} ({unit})"))
+    x = LEFT + (right - LEFT) / 4 * index
+    out.append(f'<line x1="{x:.1f}" x2="{x + 26:.1f}" y1="14" y2="14" {stroke}/>' + marker(index, x + 13, 14, colour)
+               + text(x + 32, 18, name))
+    return out
+
+
 def bars(title, values, unit, colours=None):
-    """`values`: {name: y}; horizontal, largest scale first as given."""
+    """`values`: {name: y}; horizontal, in the order given."""
     if not values:
         return ""
-    row, top = 24, 34
-    height, largest = top + row * len(values) + 14, max(values.values()) or 1
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
-           f'font-size="11"><rect width="{WIDTH}" height="{height}" fill="#fff"/>'
-           f'<text x="10" y="20" font-size="14">{html.escape(title)}</text>']
+    row, left = 26, 250
+    height, largest = row * len(values) + 12, max(values.values()) or 1
+    out = begin(title, height)
     for index, (name, value) in enumerate(values.items()):
-        y, wide = top + row * index, value / largest * (WIDTH - 290)
-        colour = (colours or {}).get(name, PALETTE[index % len(PALETTE)])
-        out.append(f'<text x="160" y="{y + 14}" text-anchor="end">{html.escape(name)}</text><rect x="168" y="{y + 3}" '
-                   f'width="{max(wide, 1):.1f}" height="15" fill="{colour}"/><text x="{174 + wide:.1f}" y="{y + 14}">'
-                   f'{value:,.2f} {unit}</text>')
+        y, wide = 6 + row * index, value / largest * (WIDTH - left - 8)
+        colour = (colours or {}).get(name, PALETTE[2])
+        out.append(text(150, y + 15, name, "end") + text(left - 10, y + 15, f"{value:,.2f} {unit}", "end")
+                   + f'<rect x="{left}" y="{y + 2}" width="{max(wide, 1):.1f}" height="18" fill="{colour}"/>')
+    return "\n".join(out) + "</svg>"
+
+
+def stacked(title, rows, unit, colours):
+    """`rows`: {name: {part: value}}; a bar each, its parts in the order of `colours`, which is the legend's too."""
+    if not rows:
+        return ""
+    row, left, columns = 44, 130, 4
+    parts = [part for part in colours if any(part in values for values in rows.values())]
+    plot_bottom = row * len(rows) + 8
+    height = plot_bottom + 22 * math.ceil(len(parts) / columns) + 8
+    largest = max(sum(values.values()) for values in rows.values()) or 1
+    out = begin(title, height)
+    for index, (name, values) in enumerate(rows.items()):
+        x, y = left, 8 + row * index
+        out.append(text(left - 10, y + 14, name, "end") + text(left - 10, y + 29, f"{sum(values.values()):,.1f} {unit}", "end"))
+        for part in (part for part in parts if values.get(part)):
+            wide = values[part] / largest * (WIDTH - left - 8)
+            out.append(f'<rect x="{x:.1f}" y="{y}" width="{wide:.1f}" height="32" fill="{colours[part]}" '
+                       f'stroke="var(--paper,#fff)"><title>{html.escape(f"{name}, {part}: {values[part]:,.2f} {unit}")}'
+                       '</title></rect>')
+            if wide > 34:
+                out.append(text(x + wide / 2, y + 20, f"{values[part]:.1f}", "middle",
+                                f' style="fill:{text_colour(colours[part])}"'))
+            x += wide
+    for index, part in enumerate(parts):
+        x, y = 16 + (WIDTH - 16) / columns * (index % columns), plot_bottom + 22 * (index // columns)
+        out.append(f'<rect x="{x:.1f}" y="{y + 4}" width="12" height="12" fill="{colours[part]}"/>' + text(x + 18, y + 14, part))
     return "\n".join(out) + "</svg>"

@@ -19,7 +19,6 @@ import json
 import os
 import pathlib
 import platform
-import resource
 import shutil
 import subprocess
 import sys
@@ -29,7 +28,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import measure  # noqa: E402
 import report  # noqa: E402
-from proxies import UPSTREAMS, Haproxy, ModOauth2, Nginx, Popgate, Redis, Setup  # noqa: E402
+from proxies import UPSTREAMS, Haproxy, ModOauth2, Nginx, Popgate, Redis, Setup, end_when_told, find_program  # noqa: E402
 from report import SHARED, STORE  # noqa: E402
 from rounds import Rounds  # noqa: E402
 from targets import KEPT, OFF, ONE, RATE, SUBJECT  # noqa: E402
@@ -48,18 +47,6 @@ WORKERS_CPUS = 4  # two workers, and as much again for who asks them and who ans
 WHAT = ("cpu", "redis", "one", "latency", "handshakes", "bodies", "connections", "keys", "workers", "memory", "allocations")
 
 
-def raise_descriptors(wanted):
-    """To what the kernel lets us; the connections compared are cut to what that allows."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    for limit in (wanted, hard):
-        try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(limit, hard)))
-            return limit
-        except (ValueError, OSError):
-            continue
-    return soft
-
-
 def describe_machine(popgate):
     model = "unknown"
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
@@ -69,16 +56,15 @@ def describe_machine(popgate):
     version = subprocess.run([popgate, "--version"], capture_output=True, text=True).stdout.strip()
     return {"cpu": model, "cpus": os.cpu_count(), "kernel": platform.release(), "popgate": version,
             "load_before": os.getloadavg()[0],
-            "peers": {"haproxy": first_line(["haproxy", "-v"]), "nginx": first_line(["nginx", "-v"]),
-                      "apache": first_line(["apache2", "-v"])}}
+            "peers": {name: first_line(name) for name in ("haproxy", "nginx", "apache2")}}
 
 
-def first_line(command):
-    try:
-        result = subprocess.run(command, capture_output=True, text=True)
-        return (result.stdout or result.stderr).splitlines()[0]
-    except (OSError, IndexError):
-        return "not installed"
+def first_line(program):
+    path = find_program(program)
+    if not path:
+        return f"{program} is not installed"
+    result = subprocess.run([path, "-v"], capture_output=True, text=True)
+    return (result.stdout or result.stderr).partition("\n")[0]
 
 
 class Comparison:
@@ -243,7 +229,7 @@ def make_proxies(setup, arguments):
         for name, kind, program, reaches in peers:
             if upstream not in reaches:
                 continue
-            if shutil.which(program) or pathlib.Path("/usr/sbin", program).exists():
+            if find_program(program):
                 proxies.append((named_for(name, upstream), lambda name, kind=kind, upstream=upstream: kind(
                     setup, name, upstream)))
             else:
@@ -267,7 +253,7 @@ MEASURES = {"cpu": cpu, "redis": redis, "one": one, "latency": latency, "handsha
 def compare(folder, arguments, form):
     build = pathlib.Path(arguments.build).resolve()
     popgate = pathlib.Path(arguments.popgate or build / "popgate").resolve()
-    descriptors = raise_descriptors(2 * form["idle"] + DESCRIPTORS_BESIDE)
+    descriptors = measure.raise_descriptors(2 * form["idle"] + DESCRIPTORS_BESIDE)
     cpus = sorted(os.sched_getaffinity(0))
     idle = min(form["idle"], descriptors - DESCRIPTORS_BESIDE)
     setup = Setup(folder, popgate, build / "bench" / "bench_upstream", cpus[-1], cpus[0],
@@ -309,6 +295,7 @@ def read_arguments():
 
 
 def main():
+    end_when_told()
     arguments = read_arguments()
     form = dict(FORMS[arguments.form])
     if arguments.rounds:

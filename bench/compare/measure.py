@@ -5,6 +5,7 @@ import json
 import mmap
 import os
 import pathlib
+import resource
 import struct
 import subprocess
 import time
@@ -16,6 +17,18 @@ WARMUP = 1000
 
 class Failed(Exception):
     pass
+
+
+def raise_descriptors(wanted):
+    """To what the kernel lets us; the connections compared are cut to what that allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for limit in (wanted, hard):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, max(limit, hard)))
+            return limit
+        except (ValueError, OSError):
+            continue
+    return soft
 
 
 def bench(setup, proxy, *arguments, fresh=None, proofs=20000, expect="200"):

@@ -8,11 +8,22 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 CIPHER = "TLS_AES_128_GCM_SHA256"
 # How a proxy reaches the service. nginx has no HTTP/2 to it, mod_oauth2's Apache is compared over TCP alone.
 UPSTREAMS = ("tcp", "unix", "h2c", "h2c+unix")
+
+
+def end_when_told():
+    """SIGTERM unwinds as an exception does, so that whom we started does not outlive us."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+def find_program(name):
+    """Its path, or None; servers' folder is not in everyone's search path."""
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
 
 
 def free_port():
@@ -104,6 +115,7 @@ class Setup:
 class Proxy:
     verifies = False   # answers 401 to a request without credentials
     remembers = False  # refuses a proof it has seen
+    workers = 1        # threads or processes; the peers' only, for a gate's are among its changes
 
     def __init__(self, setup, name, upstream="tcp"):
         self.setup, self.name, self.upstream = setup, name, upstream
@@ -179,7 +191,7 @@ class Redis:
         self.port = free_port()
         folder = setup.folder / "redis"
         folder.mkdir()
-        program = shutil.which("redis-server") or shutil.which("valkey-server")
+        program = find_program("redis-server") or find_program("valkey-server")
         self.running = Process("redis", setup.client_cpu,
                                [program, "--bind", "127.0.0.1", "--port", self.port, "--save", "", "--appendonly", "no",
                                 "--dir", folder, "--maxmemory-policy", "noeviction"], folder / "log")
@@ -187,7 +199,7 @@ class Redis:
 
     @staticmethod
     def is_installed():
-        return bool(shutil.which("redis-server") or shutil.which("valkey-server"))
+        return bool(find_program("redis-server") or find_program("valkey-server"))
 
     def stop(self):
         self.running.stop()
@@ -204,7 +216,7 @@ class Haproxy(Proxy):
 global
     maxconn {self.setup.connections_max}
     no strict-limits
-    nbthread 1
+    nbthread {self.workers}
 defaults
     mode http
     {log}
@@ -220,7 +232,7 @@ verify required alpn http/1.1 ssl-min-ver TLSv1.3 ciphersuites {CIPHER}
 backend out
     server service {server}{protocol}
 """)
-        return [shutil.which("haproxy") or "/usr/sbin/haproxy", "-db", "-f", path]
+        return [find_program("haproxy"), "-db", "-f", path]
 
 
 class Nginx(Proxy):
@@ -232,7 +244,7 @@ class Nginx(Proxy):
         authority = self.setup.authority
         path.write_text(f"""
 daemon off;
-worker_processes 1;
+worker_processes {self.workers};
 pid {self.folder}/pid;
 error_log {self.folder}/error.log crit;
 events {{ worker_connections {2 * self.setup.connections_max}; }}
@@ -267,7 +279,7 @@ http {{
     }}
 }}
 """)
-        return [shutil.which("nginx") or "/usr/sbin/nginx", "-c", path, "-e", self.folder / "error.log"]
+        return [find_program("nginx"), "-c", path, "-e", self.folder / "error.log"]
 
 
 class ModOauth2(Proxy):
@@ -321,7 +333,7 @@ SSLSessionCache none
     </Location>
 </VirtualHost>
 """)
-        return ["/usr/sbin/apache2", "-DFOREGROUND", "-f", path]
+        return [find_program("apache2"), "-DFOREGROUND", "-f", path]
 
 
 def apache_quoted(text):
