@@ -552,7 +552,10 @@ def test_drain_loses_no_request(world, start):
     threads = [threading.Thread(target=load) for _ in range(16)]
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
+    begun = time.monotonic()
+    # All of them at work: a machine with much else to do takes a while to get there.
+    while counts["ok"] < 10 * len(threads) and time.monotonic() - begun < 20:
+        time.sleep(0.02)
     draining.set()
     gate.signal(signal.SIGTERM)
     begun = time.monotonic()
@@ -560,7 +563,7 @@ def test_drain_loses_no_request(world, start):
         thread.join()
     gate.process.wait(10)
     assert gate.process.returncode == 0 and time.monotonic() - begun < 5
-    assert counts["lost"] == 0 and counts["ok"] > 16
+    assert counts["lost"] == 0 and counts["ok"] > 10 * len(threads)
 
 
 def test_drain_finishes_what_is_in_flight(world, start):
