@@ -28,6 +28,7 @@ struct material {
     EC_KEY **ec; /* public halves, for the reference loop */
     uint8_t (*messages)[MESSAGE_SIZE];
     uint8_t (*signatures)[64];
+    enum status verdict; /* the right one, of all of them */
 };
 
 /* CPU time of this thread: other processes then disturb only by what they do to caches and clock
@@ -62,7 +63,8 @@ static void sign_es256(struct material *m, size_t index, EC_KEY *ec)
 
 static struct material make(enum signature_algorithm algorithm, size_t keys, size_t per_key)
 {
-    struct material m = {.algorithm = algorithm, .keys = keys, .per_key = per_key};
+    struct material m = {
+        .algorithm = algorithm, .keys = keys, .per_key = per_key, .verdict = STATUS_OK};
     m.public = calloc(keys, sizeof *m.public);
     m.ec = calloc(keys, sizeof(EC_KEY *));
     m.messages = calloc(keys * per_key, MESSAGE_SIZE);
@@ -134,7 +136,8 @@ static void run_boringssl(const struct material *m, uint64_t number)
     BIGNUM *r = BN_bin2bn(m->signatures[index], 32, NULL);
     BIGNUM *s = BN_bin2bn(m->signatures[index] + 32, 32, NULL);
     require(sig != NULL && ECDSA_SIG_set0(sig, r, s));
-    require(ECDSA_do_verify(digest, 32, sig, m->ec[index / m->per_key]) == 1);
+    require(ECDSA_do_verify(digest, 32, sig, m->ec[index / m->per_key]) ==
+            (m->verdict == STATUS_OK));
     ECDSA_SIG_free(sig);
 }
 
@@ -169,7 +172,7 @@ static void run_slice(struct row *row, const struct material *m, struct verify_s
                 }
                 verify_batch(row->verifier, scratch, jobs, row->batch);
                 for (size_t i = 0; i < row->batch; i++) {
-                    require(jobs[i].status == STATUS_OK);
+                    require(jobs[i].status == m->verdict);
                 }
                 rcu_quiescent();
                 row->signatures += (double)row->batch;
@@ -334,6 +337,66 @@ static void bench_new(const char *name, enum signature_algorithm algorithm, cons
     material_free(&m);
 }
 
+/* Turns a key into one by which u1 G + u2 Q is the point at infinity: d = -u1 / u2 = -e / r for
+ * any r and s. However the terms are added, the last addition is exceptional and goes to the
+ * reference: the most that a client can make of a signature. */
+static void provoke(struct material *m, size_t index)
+{
+    uint8_t digest[32];
+    SHA256(m->messages[index], MESSAGE_SIZE, digest);
+    const EC_GROUP *group = EC_KEY_get0_group(m->ec[index]);
+    const BIGNUM *n = EC_GROUP_get0_order(group);
+    BN_CTX *ctx = BN_CTX_new();
+    BIGNUM *e = BN_bin2bn(digest, 32, NULL), *r = BN_bin2bn(m->signatures[index], 32, NULL);
+    BIGNUM *d = BN_new(), *x = BN_new(), *y = BN_new();
+    EC_POINT *q = EC_POINT_new(group);
+    require(
+        BN_mod_inverse(d, r, n, ctx) != NULL && BN_mod_mul(d, d, e, n, ctx) && BN_sub(d, n, d) &&
+        EC_POINT_mul(group, q, d, NULL, NULL, ctx) && EC_KEY_set_public_key(m->ec[index], q) &&
+        EC_POINT_get_affine_coordinates_GFp(group, q, x, y, ctx) &&
+        BN_bn2bin_padded(m->public[index].x, 32, x) && BN_bn2bin_padded(m->public[index].y, 32, y));
+    BN_free(e);
+    BN_free(r);
+    BN_free(d);
+    BN_free(x);
+    BN_free(y);
+    EC_POINT_free(q);
+    BN_CTX_free(ctx);
+}
+
+/* Batches of nothing but signatures that provoke an exceptional addition. */
+static void bench_provoked(const char *name, const struct wish *wish,
+                           struct verify_scratch *scratch)
+{
+    struct material m = make(SIGNATURE_ES256, wish->keys, 1);
+    m.verdict = STATUS_FAILED;
+    for (size_t i = 0; i < m.keys; i++) {
+        provoke(&m, i);
+    }
+    printf("  exceptions provoked by every signature:\n");
+    for (size_t t = 1; t < 3; t++) {
+        struct verifier *verifier = wished(wish->implementation, tiers[t])
+                                        ? verifier_make(tiers[t], wish->memory, false)
+                                        : NULL;
+        if (verifier == NULL) {
+            continue;
+        }
+        /* As after one good signature of each key: bad ones alone build nothing. */
+        key_contexts_unlimit_builds(verifier->contexts);
+        for (size_t i = 0; i < m.keys; i++) {
+            require(verify_prepare_key(verifier, scratch, &m.public[i]) == STATUS_OK);
+        }
+        struct row rows[1 + 4] = {{.batch = 1}};
+        for (size_t b = 0; b < 4; b++) {
+            rows[1 + b] = (struct row){.verifier = verifier, .batch = batches[b]};
+        }
+        round_robin(rows, 5, &m, scratch, wish->seconds);
+        print_rows(name, rows, 5);
+        verifier_free(verifier);
+    }
+    material_free(&m);
+}
+
 /* What building one context costs, in verifications by BoringSSL. */
 static void bench_build(const char *name, enum public_key_type type, const struct wish *wish)
 {
@@ -370,7 +433,7 @@ static void bench_build(const char *name, enum public_key_type type, const struc
 
 static const char usage[] =
     "usage: bench_crypto [--seconds=N] [--memory=MIB] [--keys=N] [--algorithm=ES256|Ed25519]\n"
-    "                    [--implementation=portable|ifma] [--part=build|warm|new]\n"
+    "                    [--implementation=portable|ifma] [--part=build|warm|new|provoked]\n"
     "                    [--batch=1|8|16|64]\n"
     "  --seconds=N  a row (1)   --memory=MIB  for contexts (32)   --keys=N  with a context (256)\n";
 
@@ -439,6 +502,9 @@ int main(int argc, char **argv)
         }
         if (wished(wish.part, "new")) {
             bench_new(runs[i].name, runs[i].algorithm, &wish, scratch);
+        }
+        if (wished(wish.part, "provoked") && runs[i].algorithm == SIGNATURE_ES256) {
+            bench_provoked(runs[i].name, &wish, scratch);
         }
     }
     verify_scratch_free(scratch);
