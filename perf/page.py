@@ -14,14 +14,14 @@ STYLE = """
 body{font:15px/1.5 sans-serif;max-width:1500px;margin:2em auto;padding:0 1em;color:var(--ink);background:var(--paper)}
 a,summary{color:var(--link)} h1{line-height:1.2} h2{margin-top:2em;border-bottom:1px solid var(--grid)}
 nav ul{display:flex;flex-wrap:wrap;gap:.3em 1.4em;list-style:none;padding:0}
-.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,36rem),1fr));gap:1.2em}
-figure{margin:0;padding:.8em;border:1px solid var(--grid);min-width:0;break-inside:avoid}
+.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,36rem),1fr));gap:0 1.2em}
+figure{margin:0 0 1.2em;padding:.8em;border:1px solid var(--grid);min-width:0;break-inside:avoid}
 figcaption{font-weight:bold;margin-bottom:.4em} figcaption+p,figure>p{margin:.2em 0 .6em;color:var(--soft)}
 .wide{overflow-x:auto} .wide svg{display:block;width:100%;min-width:30rem} .flame svg{min-width:60rem}
 table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;margin:.6em 0}
-th,td{border:1px solid var(--grid);padding:.15em .6em;text-align:right} th:first-child,td.word{text-align:left}
-td.word{font-family:monospace;overflow-wrap:anywhere}
-@media print{body{max-width:none;margin:0}.plots{display:block}figure{margin-bottom:1em}.wide{overflow:visible}
+th,td{border:1px solid var(--grid);padding:.15em .6em;text-align:right;white-space:nowrap} th:first-child,td.word{text-align:left}
+td.word{font-family:monospace}
+@media print{body{max-width:none;margin:0}h2{break-after:avoid}.plots{display:block}figure{margin-bottom:1em}.wide{overflow:visible}
 .wide svg,.flame svg{min-width:0}details::details-content{content-visibility:visible;height:auto}nav{display:none}}
 """
 ONE_OF = "alternating rounds; a bar spans their lowest and highest"
@@ -161,8 +161,10 @@ def flames_of(facts, flames):
     for name, picture in flames.items():
         heaviest = facts["profile"][name].get("heaviest", [])
         rows = [(function, stage, f"{100 * share:.1f}") for function, stage, share in heaviest]
-        yield figure(f"Flame graph, {name}", picture, "Width is the share of samples, callers below; pointing at a box says whose it "
-                     "is and how much.", table(("the heaviest functions themselves", "stage", "% of samples"), rows, words=(1,)),
+        note = "Width is the share of samples, callers below; pointing at a box says whose it is and how much."
+        if name in PEERS:
+            note += " Debian builds it without frame pointers: who called its own functions is not to be trusted."
+        yield figure(f"Flame graph, {name}", picture, note, table(("the heaviest functions themselves", "stage", "% of samples"), rows, words=(1,)),
                      "flame")
 
 

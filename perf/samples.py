@@ -1,6 +1,7 @@
 """Samples of a running proxy, by perf: whose function each of them was in. perf counts cycles where the machine has counters and
 goes by the clock where it has none."""
 
+import itertools
 import re
 import subprocess
 
@@ -65,9 +66,12 @@ def by_stage(stacks, symbols, cpu_us):
 
 
 def fold(stacks, symbols):
+    """{(stage, outermost, ..., leaf): samples}. What calls itself is one frame: recursion, and what perf takes for callers in a
+    program without frame pointers."""
     folded = {}
     for stack in stacks:
-        key = (stages.stage_of(stack, symbols), *(symbol for symbol, _ in reversed(stack)))
+        frames = (symbol for symbol, _ in itertools.groupby(symbol for symbol, _ in reversed(stack)))
+        key = (stages.stage_of(stack, symbols), *frames)
         folded[key] = folded.get(key, 0) + 1
     return folded
 

@@ -172,6 +172,11 @@ def test_samples_of_the_measured_seconds_and_whose_they_are():
     assert samples.heaviest(stacks * 2, None, 1)[0][2] == 0.25
 
 
+def test_what_calls_itself_is_one_frame():
+    stack = [("leaf", "/opt/haproxy"), *[("[unknown]", "/opt/haproxy")] * 100, ("main", "/opt/haproxy")]
+    assert samples.fold([stack], None) == {("the peer's own", "main", "[unknown]", "leaf"): 1}
+
+
 # ---- perf-check ----
 
 CALLGRIND = """\
