@@ -1,8 +1,8 @@
 #include "app/replay_store.h"
 
+#include "app/name_lookup.h"
 #include "base/clock.h"
 
-#include <netdb.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +13,8 @@ struct replay_store {
     struct auth_shared *shared;
     _Atomic int64_t clock_skew_s;
     struct store_url url;
-    char port[8];
-    struct addrinfo hints;
-    struct gaicb lookup; /* while `looking` */
-    bool looking;
-    bool numeric; /* the host is an address: it is looked up once, and never again */
+    struct name_lookup *lookup; /* under way, or NULL */
+    bool numeric;               /* the host is an address: it is never looked up again */
 };
 
 /* ---- what the store finds out ---- */
@@ -51,34 +48,17 @@ static void reach_grew(void *context, uint64_t reach_s)
 
 /* ---- where it is ---- */
 
-static void use_address(struct store *store, const struct addrinfo *found)
+/* At the start: waits for the answer. */
+static bool look_up(const struct replay_store *store, struct store *into)
 {
-    /* "localhost" is ::1 and 127.0.0.1; servers mostly listen on the latter. */
-    const struct addrinfo *chosen = found;
-    for (const struct addrinfo *one = found; one != NULL; one = one->ai_next) {
-        if (one->ai_family == AF_INET) {
-            chosen = one;
-            break;
-        }
+    struct name_address found;
+    struct name_lookup *lookup = name_lookup_new(store->url.host, store->url.port, NULL);
+    bool is_known = lookup != NULL && name_lookup_wait(lookup, &found) == STATUS_OK;
+    if (is_known) {
+        store_set_address(into, (const struct sockaddr *)&found.address, found.size);
     }
-    store_set_address(store, chosen->ai_addr, chosen->ai_addrlen);
-}
-
-static bool look_up(struct replay_store *store, struct store *into)
-{
-    struct addrinfo *found = NULL;
-    struct addrinfo numeric = store->hints;
-    numeric.ai_flags |= AI_NUMERICHOST;
-    store->numeric = getaddrinfo(store->url.host, store->port, &numeric, &found) == 0;
-    if (!store->numeric && getaddrinfo(store->url.host, store->port, &store->hints, &found) != 0) {
-        return false;
-    }
-    if (found == NULL) {
-        return false;
-    }
-    use_address(into, found);
-    freeaddrinfo(found);
-    return true;
+    name_lookup_free(lookup);
+    return is_known;
 }
 
 void replay_store_look(struct replay_store *store)
@@ -86,22 +66,20 @@ void replay_store_look(struct replay_store *store)
     if (store == NULL || store->numeric) {
         return;
     }
-    if (store->looking) {
-        int code = gai_error(&store->lookup);
-        if (code == EAI_INPROGRESS) {
-            return;
-        }
-        store->looking = false;
-        if (code == 0 && store->lookup.ar_result != NULL) {
-            use_address(store->store, store->lookup.ar_result);
-            freeaddrinfo(store->lookup.ar_result);
-        }
-    } else if (store_wants_address(store->store)) {
-        /* In a thread of the C library's: names may take seconds, and signals must not wait. */
-        store->lookup = (struct gaicb){
-            .ar_name = store->url.host, .ar_service = store->port, .ar_request = &store->hints};
-        struct gaicb *list[] = {&store->lookup};
-        store->looking = getaddrinfo_a(GAI_NOWAIT, list, 1, NULL) == 0;
+    if (store->lookup == NULL && store_wants_address(store->store)) {
+        store->lookup = name_lookup_new(store->url.host, store->url.port, NULL);
+    }
+    if (store->lookup == NULL) {
+        return;
+    }
+    struct name_address found;
+    enum status status = name_lookup_poll(store->lookup, &found);
+    if (status == STATUS_OK) {
+        store_set_address(store->store, (const struct sockaddr *)&found.address, found.size);
+    }
+    if (status != STATUS_AGAIN) {
+        name_lookup_free(store->lookup);
+        store->lookup = NULL;
     }
 }
 
@@ -140,8 +118,8 @@ static enum status probe(const struct store_options *options, const struct gener
     if (client != NULL && turn_until_known(io, client) == STATUS_OK) {
         enum store_state state = store_client_state(client);
         if (is_hopeless(state)) {
-            snprintf(error, error_size, "replay.redis: %s:%s cannot be used: %s", store->url.host,
-                     store->port, store_client_failure(client));
+            snprintf(error, error_size, "replay.redis: %s:%u cannot be used: %s", store->url.host,
+                     store->url.port, store_client_failure(client));
             status = STATUS_DENIED;
         }
         store_client_close(client);
@@ -180,9 +158,8 @@ enum status replay_store_new(const struct generation *generation, uint32_t worke
     }
     store->shared = shared;
     store->url = config->replay.redis_url;
-    store->hints = (struct addrinfo){.ai_socktype = SOCK_STREAM};
+    store->numeric = name_is_address(store->url.host);
     atomic_init(&store->clock_skew_s, config->dpop.clock_skew_s);
-    (void)snprintf(store->port, sizeof store->port, "%u", store->url.port);
     struct store_options options = options_of(generation);
     enum status status = probe(&options, generation, store, error, error_size);
     if (status != STATUS_OK) {
@@ -213,16 +190,7 @@ void replay_store_free(struct replay_store *store)
     if (store == NULL) {
         return;
     }
-    if (store->looking) {
-        struct gaicb *const list[] = {&store->lookup};
-        while (gai_cancel(&store->lookup) == EAI_NOTCANCELED &&
-               gai_error(&store->lookup) == EAI_INPROGRESS) {
-            (void)gai_suspend((const struct gaicb *const *)list, 1, NULL);
-        }
-        if (gai_error(&store->lookup) == 0 && store->lookup.ar_result != NULL) {
-            freeaddrinfo(store->lookup.ar_result);
-        }
-    }
+    name_lookup_free(store->lookup);
     store_free(store->store);
     explicit_bzero(&store->url, sizeof store->url);
     free(store);
