@@ -22,16 +22,19 @@ enum status p256_point_load(struct p256_point64 *point, const struct public_key 
     if (!p256_words_below(x, fe64_p.v) || !p256_words_below(y, fe64_p.v)) {
         return STATUS_FAILED;
     }
-    point->x = fe64_from_words(x);
-    point->y = fe64_from_words(y);
+    fe64_from_words(&point->x, x);
+    fe64_from_words(&point->y, y);
     /* y^2 = (x^2 - 3) x + b. The point at infinity has no coordinates to come here with; (0, 0) is
      * not on the curve, for b is not zero. */
-    struct fe64 three = fe64_add(&fe64_one, &fe64_one), b = fe64_from_words(curve_b);
-    three = fe64_add(&three, &fe64_one);
-    struct fe64 right = fe64_square(&point->x), left = fe64_square(&point->y);
-    right = fe64_sub(&right, &three);
-    right = fe64_mul(&right, &point->x);
-    right = fe64_add(&right, &b);
+    struct fe64 three, b, right, left;
+    fe64_add(&three, &fe64_one, &fe64_one);
+    fe64_add(&three, &three, &fe64_one);
+    fe64_from_words(&b, curve_b);
+    fe64_square(&right, &point->x);
+    fe64_sub(&right, &right, &three);
+    fe64_mul(&right, &right, &point->x);
+    fe64_add(&right, &right, &b);
+    fe64_square(&left, &point->y);
     return fe64_equal(&left, &right) ? STATUS_OK : STATUS_FAILED;
 }
 

@@ -1,7 +1,6 @@
 /* Arithmetic modulo p = 2^256 - 2^224 + 2^192 + 2^96 - 1 with four 64-bit words, least significant
  * first, in the Montgomery domain: `a` stands for a 2^256 mod p. Every value is below p, and so is
- * every result: a field element has one form, and zero is zero. In C with 128-bit products; a file
- * compiled for BMI2 and ADX gets MULX and its carry chains from the compiler. */
+ * every result: a field element has one form, and zero is zero. */
 #ifndef POPGATE_CRYPTO_P256_FIELD64_H
 #define POPGATE_CRYPTO_P256_FIELD64_H
 
@@ -17,7 +16,6 @@ struct fe64 {
 };
 
 #define FE64_INLINE static inline __attribute__((always_inline))
-#define FE64_CALL   static __attribute__((noinline, unused))
 
 static const struct fe64 fe64_p = {{UINT64_MAX, 0xffffffff, 0, 0xffffffff00000001}};
 /* 2^256 mod p, which stands for 1; and 2^512 mod p, which brings a number into the domain. */
@@ -70,49 +68,6 @@ FE64_INLINE fe64_word fe64_mul_word(fe64_word a, fe64_word b, fe64_word *high)
     return (uint64_t)product;
 }
 
-/* t + carry 2^256, below 2 p: below p. */
-FE64_INLINE struct fe64 fe64_reduce_once(fe64_word t0, fe64_word t1, fe64_word t2, fe64_word t3,
-                                         fe64_word carry)
-{
-    fe64_carry below = 0;
-    const fe64_word s0 = fe64_sub_word(&below, t0, UINT64_MAX);
-    const fe64_word s1 = fe64_sub_word(&below, t1, 0xffffffff);
-    const fe64_word s2 = fe64_sub_word(&below, t2, 0);
-    const fe64_word s3 = fe64_sub_word(&below, t3, 0xffffffff00000001);
-    (void)fe64_sub_word(&below, carry, 0);
-    /* Masks and not a choice, of which a compiler may make a branch that nobody can predict. */
-    const fe64_word keep = 0 - (fe64_word)below;
-    return (struct fe64){{s0 ^ ((s0 ^ t0) & keep), s1 ^ ((s1 ^ t1) & keep), s2 ^ ((s2 ^ t2) & keep),
-                          s3 ^ ((s3 ^ t3) & keep)}};
-}
-
-FE64_INLINE struct fe64 fe64_add(const struct fe64 *a, const struct fe64 *b)
-{
-    fe64_carry carry = 0;
-    const fe64_word t0 = fe64_add_word(&carry, a->v[0], b->v[0]);
-    const fe64_word t1 = fe64_add_word(&carry, a->v[1], b->v[1]);
-    const fe64_word t2 = fe64_add_word(&carry, a->v[2], b->v[2]);
-    const fe64_word t3 = fe64_add_word(&carry, a->v[3], b->v[3]);
-    return fe64_reduce_once(t0, t1, t2, t3, carry);
-}
-
-/* a - b, and if that borrows p is added: -p < a - b < p. */
-FE64_INLINE struct fe64 fe64_sub(const struct fe64 *a, const struct fe64 *b)
-{
-    fe64_carry borrow = 0, carry = 0;
-    const fe64_word t0 = fe64_sub_word(&borrow, a->v[0], b->v[0]);
-    const fe64_word t1 = fe64_sub_word(&borrow, a->v[1], b->v[1]);
-    const fe64_word t2 = fe64_sub_word(&borrow, a->v[2], b->v[2]);
-    const fe64_word t3 = fe64_sub_word(&borrow, a->v[3], b->v[3]);
-    const fe64_word minus = 0 - (fe64_word)borrow;
-    struct fe64 r;
-    r.v[0] = fe64_add_word(&carry, t0, minus);
-    r.v[1] = fe64_add_word(&carry, t1, minus & 0xffffffff);
-    r.v[2] = fe64_add_word(&carry, t2, 0);
-    r.v[3] = fe64_add_word(&carry, t3, minus & 0xffffffff00000001);
-    return r;
-}
-
 FE64_INLINE bool fe64_is_zero(const struct fe64 *a)
 {
     return (a->v[0] | a->v[1] | a->v[2] | a->v[3]) == 0;
@@ -122,41 +77,6 @@ FE64_INLINE bool fe64_equal(const struct fe64 *a, const struct fe64 *b)
 {
     return ((a->v[0] ^ b->v[0]) | (a->v[1] ^ b->v[1]) | (a->v[2] ^ b->v[2]) |
             (a->v[3] ^ b->v[3])) == 0;
-}
-
-/* -a, zero for zero. */
-FE64_INLINE struct fe64 fe64_negate(const struct fe64 *a)
-{
-    const struct fe64 zero = {{0}};
-    return fe64_sub(&zero, a);
-}
-
-/* t / 2^256 mod p for t < p 2^256. As p = -1 mod 2^64 the multiple of p that clears a word q is q
- * itself, and q + q p = q 2^64 (2^32 + 2^128 0xffffffff00000001) needs one product (Gueron and
- * Krasnov, "Fast prime field elliptic-curve cryptography with 256-bit primes", 2015, section 4).
- * Four turns on the low half alone: L < 2^256 becomes (L + q p) / 2^256 with q < 2^256, which is at
- * most p, so no turn leaves four words. With the high half, below p, the sum is below 2 p. */
-FE64_INLINE struct fe64 fe64_reduce(const fe64_word t[8])
-{
-    fe64_word t0 = t[0], t1 = t[1], t2 = t[2], t3 = t[3];
-    fe64_carry carry;
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        const fe64_word q = t0;
-        fe64_word high;
-        const fe64_word low = fe64_mul_word(q, 0xffffffff00000001, &high);
-        carry = 0;
-        t0 = fe64_add_word(&carry, t1, q << 32);
-        t1 = fe64_add_word(&carry, t2, q >> 32);
-        t2 = fe64_add_word(&carry, t3, low);
-        t3 = fe64_add_word(&carry, high, 0);
-    }
-    carry = 0;
-    t0 = fe64_add_word(&carry, t0, t[4]);
-    t1 = fe64_add_word(&carry, t1, t[5]);
-    t2 = fe64_add_word(&carry, t2, t[6]);
-    t3 = fe64_add_word(&carry, t3, t[7]);
-    return fe64_reduce_once(t0, t1, t2, t3, carry);
 }
 
 /* t = x y */
@@ -193,71 +113,41 @@ FE64_INLINE void fe64_product(fe64_word t[8], const uint64_t x[4], const uint64_
     }
 }
 
-FE64_CALL struct fe64 fe64_mul(const struct fe64 *a, const struct fe64 *b)
+/* Products stand in a function of their own: they need every register, and a copy of each where it
+ * is used would not stay in the instruction cache. */
+#define FE64_MULTIPLY static __attribute__((noinline, unused))
+
+/* Two versions of the four functions that take the time, one contract: operands and results below
+ * p, every result where `r` says, which may be an operand, no branch that depends on a value.
+ *     fe64_add      a + b
+ *     fe64_sub      a - b
+ *     fe64_mul      a b / 2^256: the product's stand-in; b may be any four words
+ *     fe64_square   a a / 2^256
+ * A file compiled for BMI2 and ADX takes the assembly. */
+#if defined(__x86_64__) && defined(__BMI2__) && defined(__ADX__)
+#include "crypto/p256_field64_bmi2.h"
+#else
+#include "crypto/p256_field64_c.h"
+#endif
+
+/* -a, zero for zero. */
+FE64_INLINE void fe64_negate(struct fe64 *r, const struct fe64 *a)
 {
-    fe64_word t[8];
-    fe64_product(t, a->v, b->v);
-    return fe64_reduce(t);
+    const struct fe64 zero = {{0}};
+    fe64_sub(r, &zero, a);
 }
 
-/* The six mixed products once, doubled (their sum is below 2^511), then the four squares. */
-FE64_CALL struct fe64 fe64_square(const struct fe64 *a)
+/* A number of 256 bits into the domain. */
+FE64_INLINE void fe64_from_words(struct fe64 *r, const uint64_t words[4])
 {
-    const uint64_t *x = a->v;
-    fe64_word t[8], h1, h2, h3, s1, s2, s3;
-    fe64_carry carry = 0;
-    t[1] = fe64_mul_word(x[0], x[1], &h1);
-    fe64_word l2 = fe64_mul_word(x[0], x[2], &h2);
-    fe64_word l3 = fe64_mul_word(x[0], x[3], &h3);
-    t[2] = fe64_add_word(&carry, l2, h1);
-    t[3] = fe64_add_word(&carry, l3, h2);
-    t[4] = fe64_add_word(&carry, h3, 0);
-    l2 = fe64_mul_word(x[1], x[2], &h1);
-    l3 = fe64_mul_word(x[1], x[3], &h2);
-    t[6] = fe64_mul_word(x[2], x[3], &h3);
-    carry = 0;
-    h1 = fe64_add_word(&carry, h1, l3);
-    t[5] = fe64_add_word(&carry, t[6], h2);
-    t[6] = fe64_add_word(&carry, h3, 0);
-    carry = 0;
-    t[3] = fe64_add_word(&carry, t[3], l2);
-    t[4] = fe64_add_word(&carry, t[4], h1);
-    t[5] = fe64_add_word(&carry, t[5], 0);
-    t[6] = fe64_add_word(&carry, t[6], 0);
-    carry = 0;
-#pragma GCC unroll 6
-    for (int i = 1; i < 7; i++) {
-        t[i] = fe64_add_word(&carry, t[i], t[i]);
-    }
-    t[7] = carry;
-    t[0] = fe64_mul_word(x[0], x[0], &h1);
-    s1 = fe64_mul_word(x[1], x[1], &h2);
-    s2 = fe64_mul_word(x[2], x[2], &h3);
-    fe64_word h4;
-    s3 = fe64_mul_word(x[3], x[3], &h4);
-    carry = 0;
-    t[1] = fe64_add_word(&carry, t[1], h1);
-    t[2] = fe64_add_word(&carry, t[2], s1);
-    t[3] = fe64_add_word(&carry, t[3], h2);
-    t[4] = fe64_add_word(&carry, t[4], s2);
-    t[5] = fe64_add_word(&carry, t[5], h3);
-    t[6] = fe64_add_word(&carry, t[6], s3);
-    t[7] = fe64_add_word(&carry, t[7], h4);
-    return fe64_reduce(t);
-}
-
-/* A number of 256 bits into the domain: a r2 < 2^256 p is what fe64_reduce takes. */
-FE64_INLINE struct fe64 fe64_from_words(const uint64_t words[4])
-{
-    struct fe64 a;
-    memcpy(a.v, words, sizeof a.v);
-    return fe64_mul(&a, &fe64_r2);
+    memcpy(r->v, words, sizeof r->v);
+    fe64_mul(r, &fe64_r2, r);
 }
 
 /* 1 / a mod p as plain numbers, below p; zero for zero. */
-struct fe64 fe64_invert_words_vartime(const struct fe64 *a);
+void fe64_invert_words_vartime(struct fe64 *r, const struct fe64 *a);
 
 /* 1 / a in the domain; zero for zero. */
-struct fe64 fe64_invert_vartime(const struct fe64 *a);
+void fe64_invert_vartime(struct fe64 *r, const struct fe64 *a);
 
 #endif

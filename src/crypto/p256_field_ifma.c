@@ -35,7 +35,7 @@ struct fe8 fe8_invert_vartime(const struct fe8 *a)
     for (int i = 0; i < 4; i++) {
         total.v[i] = (uint64_t)_mm_cvtsi128_si64(_mm512_castsi512_si128(w[i]));
     }
-    inverse = fe64_invert_words_vartime(&total);
+    fe64_invert_words_vartime(&inverse, &total);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         w[i] = fe8_set1(inverse.v[i]);

@@ -8,49 +8,84 @@
  * many additions on. */
 #define LEVEL_ADDITIONS_MIN 26
 
+/* Pairs that are added side by side. */
+#define LANES 2
+
 struct xyzz {
     struct fe64 x, y, zz, zzz;
 };
 
+/* The sums of `lanes` pairs, step by step side by side, because one alone waits for each product's
+ * end. inverses: per lane the inverse of the product of this difference and those that were
+ * multiplied before it; becomes the one for what is next in the lane. Operands are read before any
+ * sum is written. */
+FE64_INLINE void add_affine(const struct p256_pair64 *pairs, const struct fe64 *differences,
+                            const struct fe64 *products, struct fe64 *inverses, size_t lanes)
+{
+    struct fe64 slope[LANES], rise[LANES], ax[LANES], ay[LANES], bx[LANES];
+#pragma GCC unroll 2
+    for (size_t i = 0; i < lanes; i++) {
+        ax[i] = pairs[i].a->x;
+        ay[i] = pairs[i].a->y;
+        bx[i] = pairs[i].b->x;
+        fe64_sub(&rise[i], &pairs[i].b->y, &ay[i]);
+        fe64_mul(&slope[i], &inverses[i], &products[i]);
+    }
+#pragma GCC unroll 2
+    for (size_t i = 0; i < lanes; i++) {
+        fe64_mul(&slope[i], &slope[i], &rise[i]);
+        fe64_mul(&inverses[i], &inverses[i], &differences[i]);
+    }
+#pragma GCC unroll 2
+    for (size_t i = 0; i < lanes; i++) {
+        struct fe64 *x = &pairs[i].out->x;
+        fe64_square(x, &slope[i]);
+        fe64_sub(x, x, &ax[i]);
+        fe64_sub(x, x, &bx[i]);
+        fe64_sub(&rise[i], &ax[i], x);
+    }
+#pragma GCC unroll 2
+    for (size_t i = 0; i < lanes; i++) {
+        fe64_mul(&rise[i], &slope[i], &rise[i]);
+        fe64_sub(&pairs[i].out->y, &rise[i], &ay[i]);
+    }
+}
+
 /* The affine sums of a list of pairs, by one inversion for all (Montgomery's trick): one product a
  * pair on the way through the list, two on the way back, two and a square for the sum. The way
  * through goes down and the way back up, so that `out` may lie on an operand of the same or an
- * earlier pair. Two independent chains of products, because one alone waits for each product's end.
- * A pair with equal x has no affine sum by this formula: its owner is marked, 1 stands in for the
- * difference, and `out` is meaningless. */
+ * earlier pair. Two independent chains of products, of the even and of the odd pairs; products[i]
+ * is that of the later differences of its chain. A pair with equal x has no affine sum by this
+ * formula: its owner is marked, 1 stands in for the difference, and `out` is meaningless. */
 static void add_pairs(const struct p256_pair64 *pairs, size_t count, struct fe64 *differences,
                       struct fe64 *products, bool *exceptional)
 {
-    struct fe64 product[2] = {fe64_one, fe64_one};
+    struct fe64 whole[LANES] = {fe64_one, fe64_one}, inverses[LANES], inverse;
     for (size_t i = count; i-- > 0;) {
-        struct fe64 *chain = &product[i & 1];
-        differences[i] = fe64_sub(&pairs[i].b->x, &pairs[i].a->x);
+        fe64_sub(&differences[i], &pairs[i].b->x, &pairs[i].a->x);
         if (fe64_is_zero(&differences[i])) {
             exceptional[pairs[i].owner] = true;
             differences[i] = fe64_one;
         }
-        products[i] = *chain;
-        *chain = fe64_mul(chain, &differences[i]);
+        if (i + LANES < count) {
+            fe64_mul(&products[i], &products[i + LANES], &differences[i + LANES]);
+        } else {
+            products[i] = fe64_one;
+        }
     }
-    struct fe64 inverse = fe64_mul(&product[0], &product[1]);
-    inverse = fe64_invert_vartime(&inverse);
-    const struct fe64 first = product[0];
-    product[0] = fe64_mul(&inverse, &product[1]);
-    product[1] = fe64_mul(&inverse, &first);
-    for (size_t i = 0; i < count; i++) {
-        const struct p256_point64 a = *pairs[i].a, b = *pairs[i].b;
-        struct fe64 *chain = &product[i & 1];
-        struct fe64 slope = fe64_mul(chain, &products[i]);
-        *chain = fe64_mul(chain, &differences[i]);
-        struct fe64 t = fe64_sub(&b.y, &a.y);
-        slope = fe64_mul(&slope, &t);
-        struct fe64 x = fe64_square(&slope);
-        x = fe64_sub(&x, &a.x);
-        x = fe64_sub(&x, &b.x);
-        t = fe64_sub(&a.x, &x);
-        t = fe64_mul(&slope, &t);
-        pairs[i].out->x = x;
-        pairs[i].out->y = fe64_sub(&t, &a.y);
+    for (size_t i = 0; i < LANES && i < count; i++) {
+        fe64_mul(&whole[i], &products[i], &differences[i]);
+    }
+    fe64_mul(&inverse, &whole[0], &whole[1]);
+    fe64_invert_vartime(&inverse, &inverse);
+    fe64_mul(&inverses[0], &inverse, &whole[1]);
+    fe64_mul(&inverses[1], &inverse, &whole[0]);
+    size_t i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        add_affine(&pairs[i], &differences[i], &products[i], inverses, LANES);
+    }
+    if (i < count) {
+        add_affine(&pairs[i], &differences[i], &products[i], inverses, 1);
     }
 }
 
@@ -78,18 +113,20 @@ static size_t add_level(struct p256_scratch64 *scratch, size_t live, size_t term
 static struct xyzz add_two(const struct p256_point64 *a, const struct p256_point64 *b)
 {
     struct xyzz r;
-    struct fe64 p = fe64_sub(&b->x, &a->x), d = fe64_sub(&b->y, &a->y);
-    r.zz = fe64_square(&p);
-    r.zzz = fe64_mul(&p, &r.zz);
-    struct fe64 q = fe64_mul(&a->x, &r.zz);
-    r.x = fe64_square(&d);
-    r.x = fe64_sub(&r.x, &r.zzz);
-    r.x = fe64_sub(&r.x, &q);
-    r.x = fe64_sub(&r.x, &q);
-    q = fe64_sub(&q, &r.x);
-    q = fe64_mul(&d, &q);
-    struct fe64 t = fe64_mul(&a->y, &r.zzz);
-    r.y = fe64_sub(&q, &t);
+    struct fe64 p, d, q, t;
+    fe64_sub(&p, &b->x, &a->x);
+    fe64_sub(&d, &b->y, &a->y);
+    fe64_square(&r.zz, &p);
+    fe64_mul(&r.zzz, &p, &r.zz);
+    fe64_mul(&q, &a->x, &r.zz);
+    fe64_square(&r.x, &d);
+    fe64_sub(&r.x, &r.x, &r.zzz);
+    fe64_sub(&r.x, &r.x, &q);
+    fe64_sub(&r.x, &r.x, &q);
+    fe64_sub(&q, &q, &r.x);
+    fe64_mul(&q, &d, &q);
+    fe64_mul(&t, &a->y, &r.zzz);
+    fe64_sub(&r.y, &q, &t);
     return r;
 }
 
@@ -98,23 +135,25 @@ static struct xyzz add_two(const struct p256_point64 *a, const struct p256_point
 FE64_INLINE struct xyzz add_mixed(const struct xyzz *a, const struct p256_point64 *b, bool last)
 {
     struct xyzz r = *a;
-    struct fe64 p = fe64_mul(&b->x, &a->zz), d = fe64_mul(&b->y, &a->zzz);
-    p = fe64_sub(&p, &a->x);
-    d = fe64_sub(&d, &a->y);
-    struct fe64 pp = fe64_square(&p);
-    struct fe64 ppp = fe64_mul(&p, &pp);
-    struct fe64 q = fe64_mul(&a->x, &pp);
-    r.zz = fe64_mul(&a->zz, &pp);
-    r.x = fe64_square(&d);
-    r.x = fe64_sub(&r.x, &ppp);
-    r.x = fe64_sub(&r.x, &q);
-    r.x = fe64_sub(&r.x, &q);
+    struct fe64 p, d, pp, ppp, q, t;
+    fe64_mul(&p, &b->x, &a->zz);
+    fe64_mul(&d, &b->y, &a->zzz);
+    fe64_sub(&p, &p, &a->x);
+    fe64_sub(&d, &d, &a->y);
+    fe64_square(&pp, &p);
+    fe64_mul(&ppp, &p, &pp);
+    fe64_mul(&q, &a->x, &pp);
+    fe64_mul(&r.zz, &a->zz, &pp);
+    fe64_square(&r.x, &d);
+    fe64_sub(&r.x, &r.x, &ppp);
+    fe64_sub(&r.x, &r.x, &q);
+    fe64_sub(&r.x, &r.x, &q);
     if (!last) {
-        q = fe64_sub(&q, &r.x);
-        q = fe64_mul(&d, &q);
-        struct fe64 t = fe64_mul(&a->y, &ppp);
-        r.y = fe64_sub(&q, &t);
-        r.zzz = fe64_mul(&a->zzz, &ppp);
+        fe64_sub(&q, &q, &r.x);
+        fe64_mul(&q, &d, &q);
+        fe64_mul(&t, &a->y, &ppp);
+        fe64_sub(&r.y, &q, &t);
+        fe64_mul(&r.zzz, &a->zzz, &ppp);
     }
     return r;
 }
@@ -127,12 +166,13 @@ static enum status compare(const struct fe64 *x, const struct fe64 *zz, const ui
     if (fe64_is_zero(zz)) {
         return STATUS_AGAIN;
     }
-    struct fe64 t = fe64_from_words(r);
-    t = fe64_mul(&t, zz);
+    struct fe64 t;
+    fe64_from_words(&t, r);
+    fe64_mul(&t, &t, zz);
     bool equal = fe64_equal(&t, x);
     if (!equal && p256_second_x(second, r)) {
-        t = fe64_from_words(second);
-        t = fe64_mul(&t, zz);
+        fe64_from_words(&t, second);
+        fe64_mul(&t, &t, zz);
         equal = fe64_equal(&t, x);
     }
     return equal ? STATUS_OK : STATUS_FAILED;
@@ -142,13 +182,14 @@ static enum status decide(const struct p256_point64 *points, size_t terms, const
 {
     if (terms == 2) {
         /* (a + b).x ZZ = X with ZZ = (b.x - a.x)^2, X = (b.y - a.y)^2 - (a.x + b.x) ZZ. */
-        struct fe64 zz = fe64_sub(&points[1].x, &points[0].x);
-        struct fe64 x = fe64_sub(&points[1].y, &points[0].y);
-        struct fe64 sum = fe64_add(&points[0].x, &points[1].x);
-        zz = fe64_square(&zz);
-        x = fe64_square(&x);
-        sum = fe64_mul(&sum, &zz);
-        x = fe64_sub(&x, &sum);
+        struct fe64 zz, x, sum;
+        fe64_sub(&zz, &points[1].x, &points[0].x);
+        fe64_sub(&x, &points[1].y, &points[0].y);
+        fe64_add(&sum, &points[0].x, &points[1].x);
+        fe64_square(&zz, &zz);
+        fe64_square(&x, &x);
+        fe64_mul(&sum, &sum, &zz);
+        fe64_sub(&x, &x, &sum);
         return compare(&x, &zz, r);
     }
     struct xyzz sum = add_two(&points[0], &points[1]);
@@ -164,7 +205,7 @@ static void load_points(struct p256_point64 *points, const uintptr_t *terms, siz
     for (size_t i = 0; i < count; i++) {
         memcpy(&points[i], p256_term_entry(terms[i]), sizeof points[i]);
         if ((terms[i] & 1) != 0) {
-            points[i].y = fe64_negate(&points[i].y);
+            fe64_negate(&points[i].y, &points[i].y);
         }
     }
 }
@@ -215,25 +256,28 @@ void P256_NAME2(p256_chain)(const struct p256_point64 *point, struct p256_scratc
         scratch->chain_x[i] = x;
         scratch->chain_y[i] = y;
         scratch->chain_z[i] = z;
-        struct fe64 delta = fe64_square(&z), gamma = fe64_square(&y);
-        struct fe64 beta = fe64_mul(&x, &gamma);
-        struct fe64 t = fe64_add(&x, &delta), alpha = fe64_sub(&x, &delta);
-        alpha = fe64_mul(&alpha, &t);
-        t = fe64_add(&alpha, &alpha);
-        alpha = fe64_add(&alpha, &t);
-        z = fe64_mul(&y, &z);
-        z = fe64_add(&z, &z);
-        beta = fe64_add(&beta, &beta);
-        beta = fe64_add(&beta, &beta);
-        x = fe64_square(&alpha);
-        x = fe64_sub(&x, &beta);
-        x = fe64_sub(&x, &beta);
-        gamma = fe64_add(&gamma, &gamma);
-        gamma = fe64_square(&gamma);
-        gamma = fe64_add(&gamma, &gamma);
-        y = fe64_sub(&beta, &x);
-        y = fe64_mul(&alpha, &y);
-        y = fe64_sub(&y, &gamma);
+        struct fe64 alpha, beta, gamma, delta, t;
+        fe64_square(&delta, &z);
+        fe64_square(&gamma, &y);
+        fe64_mul(&beta, &x, &gamma);
+        fe64_add(&t, &x, &delta);
+        fe64_sub(&alpha, &x, &delta);
+        fe64_mul(&alpha, &alpha, &t);
+        fe64_add(&t, &alpha, &alpha);
+        fe64_add(&alpha, &alpha, &t);
+        fe64_mul(&z, &y, &z);
+        fe64_add(&z, &z, &z);
+        fe64_add(&beta, &beta, &beta);
+        fe64_add(&beta, &beta, &beta);
+        fe64_square(&x, &alpha);
+        fe64_sub(&x, &x, &beta);
+        fe64_sub(&x, &x, &beta);
+        fe64_add(&gamma, &gamma, &gamma);
+        fe64_square(&gamma, &gamma);
+        fe64_add(&gamma, &gamma, &gamma);
+        fe64_sub(&y, &beta, &x);
+        fe64_mul(&y, &alpha, &y);
+        fe64_sub(&y, &y, &gamma);
     }
 }
 
@@ -244,16 +288,18 @@ static void doublings_make(const struct p256_point64 *point, struct p256_scratch
     P256_NAME2(p256_chain)(point, scratch);
     for (size_t i = 0; i < P256_DOUBLINGS; i++) {
         products[i] = product;
-        product = fe64_mul(&product, &scratch->chain_z[i]);
+        fe64_mul(&product, &product, &scratch->chain_z[i]);
     }
-    struct fe64 inverse = fe64_invert_vartime(&product);
+    struct fe64 inverse;
+    fe64_invert_vartime(&inverse, &product);
     for (size_t i = P256_DOUBLINGS; i-- > 0;) {
-        struct fe64 zi = fe64_mul(&inverse, &products[i]);
-        inverse = fe64_mul(&inverse, &scratch->chain_z[i]);
-        struct fe64 zz = fe64_square(&zi);
-        scratch->chain[i].x = fe64_mul(&scratch->chain_x[i], &zz);
-        zz = fe64_mul(&zz, &zi);
-        scratch->chain[i].y = fe64_mul(&scratch->chain_y[i], &zz);
+        struct fe64 zi, zz;
+        fe64_mul(&zi, &inverse, &products[i]);
+        fe64_mul(&inverse, &inverse, &scratch->chain_z[i]);
+        fe64_square(&zz, &zi);
+        fe64_mul(&scratch->chain[i].x, &scratch->chain_x[i], &zz);
+        fe64_mul(&zz, &zz, &zi);
+        fe64_mul(&scratch->chain[i].y, &scratch->chain_y[i], &zz);
     }
 }
 
