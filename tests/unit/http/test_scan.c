@@ -23,26 +23,41 @@ static size_t plain_by_hand(const uint8_t *bytes, size_t at, size_t size)
     return at;
 }
 
-/* Every byte value at every place of runs up to three blocks long. */
+/* Every byte value at every place of a run of that size. */
+static void compare_spellings(size_t size)
+{
+    uint8_t *bytes = malloc(size + 1);
+    for (size_t place = 0; place < size; place++) {
+        for (unsigned byte = 0; byte < 256; byte++) {
+            memset(bytes, 'a', size);
+            bytes[place] = (uint8_t)byte;
+            for (size_t at = 0; at <= size; at += 7) {
+                size_t control = control_by_hand(bytes, at, size);
+                size_t plain = plain_by_hand(bytes, at, size);
+                cr_assert_eq(scan_control(bytes, at, size), control);
+                cr_assert_eq(scan_plain(bytes, at, size), plain);
+                cr_assert_eq(scan_control_portable(bytes, at, size), control);
+                cr_assert_eq(scan_plain_portable(bytes, at, size), plain);
+            }
+        }
+    }
+    free(bytes);
+}
+
+/* Up to more than two blocks of 16. */
 Test(scan, both_spellings_find_the_same_byte)
 {
     for (size_t size = 0; size <= 40; size++) {
-        uint8_t *bytes = malloc(size + 1);
-        for (size_t place = 0; place < size; place++) {
-            for (unsigned byte = 0; byte < 256; byte++) {
-                memset(bytes, 'a', size);
-                bytes[place] = (uint8_t)byte;
-                for (size_t at = 0; at <= size; at += 7) {
-                    size_t control = control_by_hand(bytes, at, size);
-                    size_t plain = plain_by_hand(bytes, at, size);
-                    cr_assert_eq(scan_control(bytes, at, size), control);
-                    cr_assert_eq(scan_plain(bytes, at, size), plain);
-                    cr_assert_eq(scan_control_portable(bytes, at, size), control);
-                    cr_assert_eq(scan_plain_portable(bytes, at, size), plain);
-                }
-            }
-        }
-        free(bytes);
+        compare_spellings(size);
+    }
+}
+
+/* Where four blocks are looked at in a step: once and twice of them, exactly and almost. */
+Test(scan, both_spellings_find_the_same_byte_in_a_long_line)
+{
+    for (size_t size = 95; size <= 98; size++) {
+        compare_spellings(size);
+        compare_spellings(size + 64);
     }
 }
 
