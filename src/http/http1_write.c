@@ -9,7 +9,8 @@ void http1_writer_init(struct http1_writer *writer, char *data, size_t capacity)
     *writer = (struct http1_writer){.data = data, .capacity = capacity};
 }
 
-void http1_write(struct http1_writer *writer, struct span text)
+/* Inline, so that words of our own, whose size is known here, are stores and no call. */
+static inline void put(struct http1_writer *writer, struct span text)
 {
     if (text.size > writer->capacity - writer->size) {
         writer->overflow = true;
@@ -17,6 +18,11 @@ void http1_write(struct http1_writer *writer, struct span text)
         memcpy(writer->data + writer->size, text.data, text.size);
         writer->size += text.size;
     }
+}
+
+void http1_write(struct http1_writer *writer, struct span text)
+{
+    put(writer, text);
 }
 
 void http1_write_string(struct http1_writer *writer, const char *text)
@@ -85,11 +91,11 @@ static void write_fields(struct http1_writer *writer, const struct http_head *he
 static void write_framing(struct http1_writer *writer, enum http_body_kind kind, uint64_t length)
 {
     if (kind == HTTP_BODY_LENGTH) {
-        http1_write(writer, SPAN_LITERAL("Content-Length: "));
+        put(writer, SPAN_LITERAL("Content-Length: "));
         http1_write_number(writer, length);
-        http1_write(writer, SPAN_LITERAL("\r\n"));
+        put(writer, SPAN_LITERAL("\r\n"));
     } else if (kind == HTTP_BODY_CHUNKED) {
-        http1_write(writer, SPAN_LITERAL("Transfer-Encoding: chunked\r\n"));
+        put(writer, SPAN_LITERAL("Transfer-Encoding: chunked\r\n"));
     }
 }
 
@@ -98,21 +104,21 @@ static const struct span upgrade_lines = SPAN_LITERAL(
 
 void http1_write_request_head(struct http1_writer *writer, const struct http_head *head)
 {
-    http1_write(writer, head->extended_connect ? SPAN_LITERAL("GET") : head->method);
-    http1_write(writer, SPAN_LITERAL(" "));
-    http1_write(writer, head->uri.path);
+    put(writer, head->extended_connect ? SPAN_LITERAL("GET") : head->method);
+    put(writer, SPAN_LITERAL(" "));
+    put(writer, head->uri.path);
     if (head->uri.has_query) {
-        http1_write(writer, SPAN_LITERAL("?"));
-        http1_write(writer, head->uri.query);
+        put(writer, SPAN_LITERAL("?"));
+        put(writer, head->uri.query);
     }
-    http1_write(writer, SPAN_LITERAL(" HTTP/1.1\r\n"));
+    put(writer, SPAN_LITERAL(" HTTP/1.1\r\n"));
     write_line(writer, SPAN_LITERAL("Host"), head->uri.authority);
     write_fields(writer, head);
     write_framing(writer, head->body, head->content_length);
     if (head->upgrade_websocket) {
-        http1_write(writer, upgrade_lines);
+        put(writer, upgrade_lines);
     } else if (head->te_trailers) {
-        http1_write(writer, SPAN_LITERAL("TE: trailers\r\nConnection: TE\r\n"));
+        put(writer, SPAN_LITERAL("TE: trailers\r\nConnection: TE\r\n"));
     }
 }
 
@@ -127,11 +133,11 @@ enum http_body_kind http1_response_framing(const struct http_head *head,
 
 static void write_status_line(struct http1_writer *writer, uint16_t status, struct span reason)
 {
-    http1_write(writer, SPAN_LITERAL("HTTP/1.1 "));
+    put(writer, SPAN_LITERAL("HTTP/1.1 "));
     http1_write_number(writer, status);
-    http1_write(writer, SPAN_LITERAL(" "));
-    http1_write(writer, reason);
-    http1_write(writer, SPAN_LITERAL("\r\n"));
+    put(writer, SPAN_LITERAL(" "));
+    put(writer, reason);
+    put(writer, SPAN_LITERAL("\r\n"));
 }
 
 /* RFC 9112 section 9.3: HTTP/1.1 connections persist unless "close" says otherwise, HTTP/1.0 ones
@@ -140,9 +146,9 @@ static void write_persistence(struct http1_writer *writer, uint8_t client_minor_
                               bool keep_alive)
 {
     if (!keep_alive) {
-        http1_write(writer, SPAN_LITERAL("Connection: close\r\n"));
+        put(writer, SPAN_LITERAL("Connection: close\r\n"));
     } else if (client_minor_version == 0) {
-        http1_write(writer, SPAN_LITERAL("Connection: keep-alive\r\n"));
+        put(writer, SPAN_LITERAL("Connection: keep-alive\r\n"));
     }
 }
 
@@ -152,7 +158,7 @@ void http1_write_response_head(struct http1_writer *writer, const struct http_he
     write_status_line(writer, head->status, head->reason);
     write_fields(writer, head);
     if (head->status == 101) {
-        http1_write(writer, upgrade_lines);
+        put(writer, upgrade_lines);
     }
     if (head->status < 200) {
         return;
@@ -170,15 +176,15 @@ void http1_write_answer(struct http1_writer *writer, uint16_t status, struct spa
                         const char *content_type, struct span body, bool keep_alive, bool head_only)
 {
     write_status_line(writer, status, span_from_string(http_status_reason(status)));
-    http1_write(writer, fields);
+    put(writer, fields);
     if (content_type != NULL) {
         http1_write_header(writer, "Content-Type", span_from_string(content_type));
     }
     write_framing(writer, HTTP_BODY_LENGTH, body.size);
     write_persistence(writer, 1, keep_alive);
-    http1_write(writer, SPAN_LITERAL("\r\n"));
+    put(writer, SPAN_LITERAL("\r\n"));
     if (!head_only) {
-        http1_write(writer, body);
+        put(writer, body);
     }
 }
 
