@@ -320,6 +320,11 @@ void io_timer_cancel(struct io *io, struct io_timer *timer)
     timer_wheel_cancel(&io->timers, timer);
 }
 
+void io_timer_rest(struct io_timer *timer)
+{
+    timer_wheel_rest(timer);
+}
+
 void io_read_counters(const struct io *io, struct io_counters *out)
 {
     *out = io->counters;

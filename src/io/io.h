@@ -164,20 +164,26 @@ void io_close(struct io_socket *socket);
 /* ---- timers: a hashed wheel of our own, 1 ms grain, never early ---- */
 
 struct io_timer {
-    struct io_timer *next, *previous; /* wheel links; next == NULL: not set */
-    uint64_t due_ms;
+    struct io_timer *next, *previous; /* wheel links; next == NULL: not on the wheel */
+    uint64_t due_ms;                  /* or IO_TIMER_RESTS */
+    uint64_t placed_ms;               /* when the wheel looks at it: at due_ms or before */
     void (*fired)(struct io_timer *timer);
 };
+#define IO_TIMER_RESTS UINT64_MAX
 
 /* Sets or moves. O(1), no system call. Zero-initialise a timer before first use. */
 void io_timer_set(struct io *io, struct io_timer *timer, uint64_t delay_ms);
 /* The same, counted from io_now: early by what the turn has lasted so far, and no clock is read.
  * For the timeouts that every request sets. */
 void io_timer_set_from_turn(struct io *io, struct io_timer *timer, uint64_t delay_ms);
+/* Calls it off. Afterwards its memory may go. */
 void io_timer_cancel(struct io *io, struct io_timer *timer);
+/* Calls it off, to be set again soon: for the timers that every request sets. io_timer_cancel
+ * before its memory goes. */
+void io_timer_rest(struct io_timer *timer);
 static inline bool io_timer_is_set(const struct io_timer *timer)
 {
-    return timer->next != NULL;
+    return timer->next != NULL && timer->due_ms != IO_TIMER_RESTS;
 }
 
 /* ---- what the admin page shows ---- */

@@ -59,6 +59,7 @@ void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ms)
 static void place(struct timer_wheel *wheel, struct io_timer *timer)
 {
     uint64_t at = timer->due_ms;
+    timer->placed_ms = at;
     if (at <= wheel->elapsed_ms) {
         list_append(&wheel->due, timer);
         return;
@@ -79,9 +80,18 @@ static void place(struct timer_wheel *wheel, struct io_timer *timer)
 
 void timer_wheel_set(struct timer_wheel *wheel, struct io_timer *timer, uint64_t due_ms)
 {
+    if (timer->next != NULL && due_ms >= timer->placed_ms && due_ms > wheel->elapsed_ms) {
+        timer->due_ms = due_ms; /* seen when the wheel comes by where it is */
+        return;
+    }
     timer_wheel_cancel(wheel, timer);
     timer->due_ms = due_ms;
     place(wheel, timer);
+}
+
+void timer_wheel_rest(struct io_timer *timer)
+{
+    timer->due_ms = IO_TIMER_RESTS;
 }
 
 void timer_wheel_cancel(struct timer_wheel *wheel, struct io_timer *timer)
@@ -155,7 +165,9 @@ void timer_wheel_advance(struct timer_wheel *wheel, uint64_t now_ms)
         while (moved.next != &moved) {
             struct io_timer *timer = moved.next;
             list_remove(timer);
-            place(wheel, timer);
+            if (timer->due_ms != IO_TIMER_RESTS) {
+                place(wheel, timer);
+            }
         }
     }
     if (now_ms > wheel->elapsed_ms) {
@@ -171,6 +183,10 @@ void timer_wheel_fire(struct timer_wheel *wheel)
     while (firing.next != &firing) {
         struct io_timer *timer = firing.next;
         list_remove(timer);
-        timer->fired(timer);
+        if (timer->due_ms <= wheel->elapsed_ms) {
+            timer->fired(timer);
+        } else if (timer->due_ms != IO_TIMER_RESTS) {
+            place(wheel, timer); /* it was set to later meanwhile */
+        }
     }
 }

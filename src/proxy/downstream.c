@@ -125,7 +125,7 @@ void downstream_set_timer(struct downstream *downstream, enum downstream_timer k
     }
     downstream->timer_kind = kind;
     if (kind == DOWNSTREAM_TIMER_NONE) {
-        io_timer_cancel(downstream->proxy->io, &downstream->timer);
+        io_timer_rest(&downstream->timer);
     } else {
         io_timer_set_from_turn(downstream->proxy->io, &downstream->timer, delay_ms);
     }
@@ -250,7 +250,7 @@ static void on_sent(struct io_socket *socket, enum status status)
     struct downstream *downstream = (struct downstream *)socket;
     size_t sent = downstream->sending;
     downstream->sending = 0;
-    io_timer_cancel(downstream->proxy->io, &downstream->write_timer);
+    io_timer_rest(&downstream->write_timer);
     if (status != STATUS_OK) {
         protocol_end(downstream, "the client closed the connection");
         downstream_close(downstream, DOWNSTREAM_END_NOW);
@@ -332,6 +332,7 @@ static void on_closed(struct io_socket *socket)
     struct proxy *proxy = downstream->proxy;
     assert(!downstream->dirty && downstream->h1.exchange == NULL && downstream->h2 == NULL);
     assert(!downstream->h1.waits_for_turn);
+    assert(downstream->timer.next == NULL && downstream->write_timer.next == NULL);
     unlink_open(downstream);
     tls_connection_free(downstream->tls);
     buffer_clear(&downstream->out);

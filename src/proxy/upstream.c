@@ -62,7 +62,7 @@ static void update_timer(struct upstream *upstream, bool progress)
     }
     upstream->timer_kind = kind;
     if (kind == UPSTREAM_TIMER_NONE) {
-        io_timer_cancel(upstream->proxy->io, &upstream->timer);
+        io_timer_rest(&upstream->timer);
     } else {
         io_timer_set_from_turn(upstream->proxy->io, &upstream->timer, timer_ms(upstream, kind));
     }
@@ -144,7 +144,8 @@ static void close_now(struct upstream *upstream)
     upstream_pool_remove(upstream);
     upstream->state = UPSTREAM_CLOSING;
     upstream->exchange = NULL;
-    update_timer(upstream, false);
+    upstream->timer_kind = UPSTREAM_TIMER_NONE;
+    io_timer_cancel(upstream->proxy->io, &upstream->timer);
     give_input_back(upstream);
     io_close(&upstream->socket);
 }
@@ -167,7 +168,7 @@ static void unlink_open(struct upstream *upstream)
 static void on_closed(struct io_socket *socket)
 {
     struct upstream *upstream = (struct upstream *)socket;
-    assert(!upstream->dirty);
+    assert(!upstream->dirty && upstream->timer.next == NULL);
     unlink_open(upstream);
     buffer_clear(&upstream->out);
     buffer_clear(&upstream->trailers);

@@ -21,6 +21,8 @@ static void fired(struct io_timer *timer)
     cr_assert_geq(entry->fired_ms, entry->wanted_ms, "early");
     if (entry->action == 'c') {
         timer_wheel_cancel(entry->wheel, &entry->other->timer);
+    } else if (entry->action == 'r') {
+        timer_wheel_rest(&entry->other->timer);
     } else if (entry->action == 's') {
         timer_wheel_set(entry->wheel, &entry->other->timer, entry->wheel->elapsed_ms);
     } else if (entry->action == 'm') {
@@ -135,6 +137,72 @@ Test(timer_wheel, cancelling_empties_slots_and_what_is_due)
     cr_assert_eq(a.fired, 0);
 }
 
+/* What was set to later, however often, fires once and then; what was set to earlier, before. */
+Test(timer_wheel, a_timer_that_is_put_off_fires_at_its_last_time)
+{
+    static const uint64_t distances[] = {2, 63, 64, 5000, 60000, 1ull << 25};
+    for (size_t d = 0; d < sizeof distances / sizeof distances[0]; d++) {
+        struct timer_wheel wheel;
+        timer_wheel_init(&wheel, 1000);
+        struct entry a = {0};
+        for (uint64_t step = 0; step < 100; step++) {
+            go(&wheel, 1000 + step * distances[d] / 2);
+            cr_assert_eq(a.fired, 0);
+            arm(&wheel, &a, wheel.elapsed_ms + distances[d]);
+        }
+        uint64_t due = a.wanted_ms;
+        go(&wheel, due - 1);
+        cr_assert_eq(a.fired, 0);
+        go(&wheel, due);
+        cr_assert_eq(a.fired, 1);
+        cr_assert_eq(timer_wheel_next_ms(&wheel), TIMER_WHEEL_NEVER);
+        arm(&wheel, &a, due + 2 * distances[d] + 1);
+        arm(&wheel, &a, due + 1);
+        go(&wheel, due + 1);
+        cr_assert_eq(a.fired, 2);
+    }
+}
+
+Test(timer_wheel, one_that_rests_is_not_set_and_is_let_go_when_the_wheel_comes_by)
+{
+    struct timer_wheel wheel;
+    timer_wheel_init(&wheel, 0);
+    struct entry a = {0}, b = {0};
+    timer_wheel_rest(&a.timer); /* never set */
+    cr_assert_not(io_timer_is_set(&a.timer));
+    arm(&wheel, &a, 5000);
+    arm(&wheel, &b, 5000);
+    timer_wheel_rest(&a.timer);
+    cr_assert_not(io_timer_is_set(&a.timer));
+    go(&wheel, 5000);
+    cr_assert_eq(a.fired, 0);
+    cr_assert_eq(b.fired, 1);
+    cr_assert_null(a.timer.next);
+    cr_assert_eq(timer_wheel_next_ms(&wheel), TIMER_WHEEL_NEVER);
+    /* Set again while it rests, to earlier and to later. */
+    for (uint64_t wait = 1000; wait <= 9000; wait += 8000) {
+        uint64_t now = wheel.elapsed_ms;
+        unsigned before = a.fired;
+        arm(&wheel, &a, now + 5000);
+        timer_wheel_rest(&a.timer);
+        arm(&wheel, &a, now + wait);
+        cr_assert(io_timer_is_set(&a.timer));
+        go(&wheel, now + wait - 1);
+        cr_assert_eq(a.fired, before);
+        go(&wheel, now + wait);
+        cr_assert_eq(a.fired, before + 1);
+    }
+    /* Due already, and one that fires before lets it rest. */
+    uint64_t now = wheel.elapsed_ms;
+    b.action = 'r', b.other = &a;
+    arm(&wheel, &b, now + 5);
+    arm(&wheel, &a, now + 5);
+    unsigned before = a.fired;
+    go(&wheel, now + 5);
+    cr_assert_eq(a.fired, before);
+    cr_assert_null(a.timer.next);
+}
+
 Test(timer_wheel, a_callback_cancels_moves_and_sets_others)
 {
     struct timer_wheel wheel;
@@ -180,7 +248,7 @@ Test(timer_wheel, a_timer_that_sets_itself_for_now_fires_once_a_turn)
     }
 }
 
-/* Against a model that knows every time: thousands of sets, moves, cancels and leaps. */
+/* Against a model that knows every time: thousands of sets, moves, cancels, rests and leaps. */
 Test(timer_wheel, agrees_with_a_plain_list)
 {
     enum { COUNT = 500, STEPS = 20000 };
@@ -193,11 +261,14 @@ Test(timer_wheel, agrees_with_a_plain_list)
     for (unsigned step = 0; step < STEPS; step++) {
         unsigned i = (unsigned)random() % COUNT;
         unsigned what = (unsigned)random() % 8;
-        if (what < 5) {
+        if (what < 4) {
             uint64_t delay = (uint64_t)random() % ((uint64_t)1 << (random() % 20 + 1)) + 1;
             arm(&wheel, &entries[i], now + delay);
             entries[i].fired = 0;
             model_set[i] = true;
+        } else if (what < 5) {
+            timer_wheel_rest(&entries[i].timer);
+            model_set[i] = false;
         } else if (what < 6) {
             timer_wheel_cancel(&wheel, &entries[i].timer);
             model_set[i] = false;
@@ -219,7 +290,7 @@ Test(timer_wheel, agrees_with_a_plain_list)
             }
             uint64_t next = timer_wheel_next_ms(&wheel);
             cr_assert(next <= earliest);
-            cr_assert_eq(next == TIMER_WHEEL_NEVER, earliest == TIMER_WHEEL_NEVER);
+            cr_assert(next != TIMER_WHEEL_NEVER || earliest == TIMER_WHEEL_NEVER);
         }
     }
 }
