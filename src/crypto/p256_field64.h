@@ -123,8 +123,8 @@ FE64_INLINE void fe64_product(fe64_word t[8], const uint64_t x[4], const uint64_
  *     fe64_sub      a - b
  *     fe64_mul      a b / 2^256: the product's stand-in; b may be any four words
  *     fe64_square   a a / 2^256
- * A file compiled for BMI2 and ADX takes the assembly. */
-#if defined(__x86_64__) && defined(__BMI2__) && defined(__ADX__)
+ * A file compiled for BMI2 and ADX takes the assembly, unless it is the one that tests the C. */
+#if defined(__x86_64__) && defined(__BMI2__) && defined(__ADX__) && !defined(FE64_IN_C)
 #include "crypto/p256_field64_bmi2.h"
 #else
 #include "crypto/p256_field64_c.h"

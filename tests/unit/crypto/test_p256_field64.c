@@ -1,4 +1,5 @@
-/* The C of the 64-bit words. */
+/* The C of the 64-bit words, also where everything is compiled for this very CPU. */
+#define FE64_IN_C
 #include "unit/crypto/p256_field64_checks.h"
 
 Test(p256_field64, equals_big_numbers, .init = field64_setup, .fini = field64_teardown)
