@@ -100,7 +100,7 @@ MUTANTS = [
              "if (!equal && p256_second_x(second, r) && false) {")], "unit_crypto", "p256_engine/sums_whose_x_is_above_n"),
     Mutant("ES256: r + n is never tried (vectors)",
            [("src/crypto/p256_decide_ifma.c", "good |= there & equal_lanes(&r, offset, zz, minus_x);", "")],
-           "unit_crypto", "p256_engine/sums_whose_x_is_above_n"),
+           "unit_crypto_avx512", "p256_engine/sums_whose_x_is_above_n"),
     Mutant("ES256: r + n is tried where it is no coordinate",
            [("src/crypto/p256_scalar.c", "return (uint64_t)(c >> 64) == 0 && p256_words_below(out, fe64_p.v);",
              "return (uint64_t)(c >> 64) == 0;")], "unit_crypto", "p256_engine/sums_whose_x_is_above_n"),
@@ -118,7 +118,7 @@ MUTANTS = [
            "unit_crypto", "p256_engine/collisions_in_every_kind_of_addition"),
     Mutant("ES256: the last Z is not looked at (vectors)",
            [("src/crypto/p256_decide_ifma.c", "*exceptional |= fe8_is_zero(&digits);", "*exceptional |= fe8_is_zero(&digits) & 0;")],
-           "unit_crypto", "p256_engine/collisions_in_every_kind_of_addition"),
+           "unit_crypto_avx512", "p256_engine/collisions_in_every_kind_of_addition"),
     Mutant("ES256: a poisoned pair's owner is forgotten",
            [("src/crypto/p256_verify64.h", "exceptional[pairs[i].owner] = true;", "exceptional[pairs[i].owner] = false;")],
            "unit_crypto", "p256_engine/collisions_in_every_kind_of_addition"),
@@ -136,16 +136,16 @@ MUTANTS = [
            "unit_crypto", "p256_field64_bmi2/*"),
     Mutant("ES256: a poisoned lane is forgotten",
            [("src/crypto/p256_verify_ifma.c", "exceptional[g] |= zero;", "exceptional[g] |= zero & 0;")],
-           "unit_crypto", "p256_engine/collisions_in_every_kind_of_addition"),
+           "unit_crypto_avx512", "p256_engine/collisions_in_every_kind_of_addition"),
     Mutant("ES256: a poisoned lane poisons its neighbours",
            [("src/crypto/p256_verify_ifma.c", "chains[g].product = fe8_blend(zero, &chains[g].product, &one);", "")],
-           "unit_crypto", "p256_engine/collisions_in_every_kind_of_addition"),
+           "unit_crypto_avx512", "p256_engine/collisions_in_every_kind_of_addition"),
     Mutant("ES256: a point off the curve gets a table",
            [("src/crypto/p256_engine.c", "return fe64_equal(&left, &right) ? STATUS_OK : STATUS_FAILED;",
              "return fe64_equal(&left, &right) ? STATUS_OK : STATUS_OK;")], "unit_crypto", "p256_engine/keys_that_are_none_are_refused"),
     Mutant("ES256: a new key may be off the curve",
            [("src/crypto/p256_unknown_ifma.c", "*invalid |= (__mmask8)~fe8_is_zero(&t);", "")],
-           "unit_crypto", "p256_engine/keys_that_are_none_among_unknown_ones"),
+           "unit_crypto_avx512", "p256_engine/keys_that_are_none_among_unknown_ones"),
     Mutant("ES256: a coordinate is reduced",
            [("src/crypto/p256_engine.c", "if (!p256_words_below(x, fe64_p.v) || !p256_words_below(y, fe64_p.v)) {", "if (false) {")],
            "unit_crypto", "p256_engine/x_plus_p_is_refused_where_x_is_good"),
@@ -176,7 +176,7 @@ MUTANTS = [
            "unit_crypto", "key_contexts/a_key_is_found_after_it_was_built_and_only_by_itself"),
     Mutant("a limb's carry is shifted without its sign",
            [("src/crypto/p256_field_ifma.h", "_mm512_srai_epi64(r.v[i - 1], 52)", "_mm512_srli_epi64(r.v[i - 1], 52)")],
-           "unit_crypto", "p256_field_ifma/equals_big_numbers_at_the_bounds"),
+           "unit_crypto_avx512", "p256_field_ifma/equals_big_numbers_at_the_bounds"),
     # framing and the trust boundary
     Mutant("Content-Length beside Transfer-Encoding passes",
            [("src/http/http1_head.c", "if (length && coding) {", "if (false) {")],
@@ -287,7 +287,7 @@ def caught(tree, folder, mutant, log):
         commands = [[sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(tree / "tests" / "e2e"),
                      "-k", f"({mutant.tests[0]}) and epoll"]]
     else:
-        commands = [[str(folder / "tests" / mutant.program), "--filter", test, "--jobs", "2", "--timeout", "60"]
+        commands = [[str(folder / "tests" / mutant.program), "--filter", test, "--jobs", "2", "--timeout", "170"]
                     for test in mutant.tests]
     environment = dict(os.environ, POPGATE=str(folder / "popgate"), PYTHONDONTWRITEBYTECODE="1")
     for command in commands:
