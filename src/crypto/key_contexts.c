@@ -19,11 +19,12 @@
 /* The smallest context: bounds the clock's slots. */
 #define CONTEXT_BYTES_MIN 4096
 /* "A sidecar sees a few hundred clients": the window is the largest with which so many contexts
- * fit, and with which a context takes no more than CONTEXT_BYTES_WANTED. Who gives more memory has
- * more clients: a table three times as large saves a tenth of a signature, and one without a table
- * costs five times as much. */
+ * fit. Who gives more memory than FEW_KEYS_MEMORY_MAX has thousands of them: then a context takes
+ * what it takes with the default memory, for a table three times as large saves a tenth of a
+ * signature, and a key without a table costs five times as much. */
 #define KEYS_WANTED          256
-#define CONTEXT_BYTES_WANTED ((size_t)128 << 10)
+#define FEW_KEYS_MEMORY_MAX  ((size_t)128 << 20)
+#define MANY_KEYS_BYTES_EACH ((size_t)128 << 10)
 /* XXH3's own secret has this size. */
 #define HASH_SECRET_BYTES 192
 
@@ -378,10 +379,8 @@ void key_contexts_read_counters(struct key_contexts *store, struct key_contexts_
 
 unsigned key_contexts_window(const struct engine *engine, size_t memory_max)
 {
-    size_t each = memory_max / KEYS_WANTED;
-    if (each > CONTEXT_BYTES_WANTED) {
-        each = CONTEXT_BYTES_WANTED;
-    }
+    const size_t each = memory_max <= FEW_KEYS_MEMORY_MAX ? memory_max / KEYS_WANTED
+                                                          : MANY_KEYS_BYTES_EACH;
     for (unsigned window = engine->window_max; window > engine->window_min; window--) {
         if (sizeof(struct key_context) + engine->table_bytes(window) <= each) {
             return window;

@@ -73,8 +73,8 @@ struct key_contexts_counters {
 };
 void key_contexts_read_counters(struct key_contexts *store, struct key_contexts_counters *out);
 
-/* The largest window of `engine` with which `memory_max` holds a sidecar's few hundred clients, and
- * more of them the more it is; or its smallest. */
+/* The largest window of `engine` with which `memory_max` holds a sidecar's few hundred clients, or
+ * its smallest; above 128 MiB that of the default memory, for thousands of clients. */
 unsigned key_contexts_window(const struct engine *engine, size_t memory_max);
 
 #endif

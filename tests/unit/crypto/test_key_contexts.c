@@ -384,7 +384,10 @@ Test(key_contexts, the_window_follows_the_memory)
     cr_assert_eq(key_contexts_window(&windows, 0), 2);
     cr_assert_eq(key_contexts_window(&windows, (size_t)8 << 20), 4);
     cr_assert_eq(key_contexts_window(&windows, (size_t)32 << 20), 6);
-    /* More memory is for more keys. */
+    cr_assert_eq(key_contexts_window(&windows, (size_t)96 << 20), 8);
+    cr_assert_eq(key_contexts_window(&windows, (size_t)128 << 20), 8);
+    /* More memory than that is for more keys. */
+    cr_assert_eq(key_contexts_window(&windows, ((size_t)128 << 20) + 1), 6);
     cr_assert_eq(key_contexts_window(&windows, (size_t)192 << 20), 6);
     cr_assert_eq(key_contexts_window(&windows, SIZE_MAX), 6);
     cr_assert_eq(key_contexts_window(&fake, (size_t)32 << 20), 0);
