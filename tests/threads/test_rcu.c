@@ -4,6 +4,7 @@
 #include "base/rcu.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -108,6 +109,11 @@ int main(void)
         if (pthread_create(&readers[i], NULL, read_all, &shared) != 0) {
             abort();
         }
+    }
+    /* On a busy machine all replacements could be over before anybody has read. */
+    while (atomic_load(&shared.found) == 0) {
+        rcu_quiescent();
+        sched_yield();
     }
     unsigned refused = 0;
     for (uint64_t i = 0; i < REPLACEMENTS; i++) {
