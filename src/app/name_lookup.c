@@ -123,10 +123,11 @@ static void process(struct name_lookup *lookup, int wait_ms)
     ares_socket_t sockets[ARES_GETSOCK_MAXNUM];
     struct pollfd polled[ARES_GETSOCK_MAXNUM];
     nfds_t count = 0;
-    const int wanted = ares_getsock(lookup->channel, sockets, ARES_GETSOCK_MAXNUM);
-    for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-        const int events = (ARES_GETSOCK_READABLE(wanted, i) ? POLLIN : 0) |
-                           (ARES_GETSOCK_WRITABLE(wanted, i) ? POLLOUT : 0);
+    /* Bit i: to be read; above those: to be written. c-ares' macros for it shift into the sign. */
+    const unsigned wanted = (unsigned)ares_getsock(lookup->channel, sockets, ARES_GETSOCK_MAXNUM);
+    for (unsigned i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
+        const int events = ((wanted >> i & 1) != 0 ? POLLIN : 0) |
+                           ((wanted >> (i + ARES_GETSOCK_MAXNUM) & 1) != 0 ? POLLOUT : 0);
         if (events != 0) {
             polled[count++] = (struct pollfd){.fd = sockets[i], .events = (short)events};
         }
