@@ -61,6 +61,19 @@ static void sign_es256(struct material *m, size_t index, EC_KEY *ec)
     ECDSA_SIG_free(sig);
 }
 
+/* The coordinates of a key that is in m->ec. */
+static void publish(struct material *m, size_t index)
+{
+    const EC_KEY *ec = m->ec[index];
+    BIGNUM *x = BN_new(), *y = BN_new();
+    require(EC_POINT_get_affine_coordinates_GFp(EC_KEY_get0_group(ec), EC_KEY_get0_public_key(ec),
+                                                x, y, NULL) &&
+            BN_bn2bin_padded(m->public[index].x, 32, x) &&
+            BN_bn2bin_padded(m->public[index].y, 32, y));
+    BN_free(x);
+    BN_free(y);
+}
+
 static struct material make(enum signature_algorithm algorithm, size_t keys, size_t per_key)
 {
     struct material m = {
@@ -76,13 +89,7 @@ static struct material make(enum signature_algorithm algorithm, size_t keys, siz
             m.public[k].type = KEY_P256;
             m.ec[k] = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
             require(m.ec[k] != NULL && EC_KEY_generate_key(m.ec[k]));
-            BIGNUM *x = BN_new(), *y = BN_new();
-            require(EC_POINT_get_affine_coordinates_GFp(
-                EC_KEY_get0_group(m.ec[k]), EC_KEY_get0_public_key(m.ec[k]), x, y, NULL));
-            require(BN_bn2bin_padded(m.public[k].x, 32, x) &&
-                    BN_bn2bin_padded(m.public[k].y, 32, y));
-            BN_free(x);
-            BN_free(y);
+            publish(&m, k);
         } else {
             m.public[k].type = KEY_ED25519;
             ED25519_keypair(m.public[k].x, seed);
@@ -221,6 +228,12 @@ static struct verifier *verifier_make(const char *tier, size_t memory, bool say)
     return verifier;
 }
 
+/* NULL: not asked for, or not for this CPU. */
+static struct verifier *verifier_wished(const struct wish *wish, const char *tier, bool say)
+{
+    return wished(wish->implementation, tier) ? verifier_make(tier, wish->memory, say) : NULL;
+}
+
 static void print_rows(const char *what, const struct row *rows, size_t count)
 {
     double reference = rows[0].seconds / rows[0].signatures;
@@ -230,6 +243,21 @@ static void print_rows(const char *what, const struct row *rows, size_t count)
                rows[i].verifier == NULL ? "BoringSSL" : verifier_implementation(rows[i].verifier),
                rows[i].batch, 1e6 * each, 1 / each, reference / each);
     }
+}
+
+/* Beside BoringSSL, in batches of the sizes asked for. */
+static void measure_batches(const char *name, struct verifier *verifier, const struct material *m,
+                            const struct wish *wish, struct verify_scratch *scratch)
+{
+    struct row rows[1 + 4] = {{.batch = 1}};
+    size_t count = 1;
+    for (size_t b = 0; b < 4; b++) {
+        if (wish->batch == 0 || wish->batch == batches[b]) {
+            rows[count++] = (struct row){.verifier = verifier, .batch = batches[b]};
+        }
+    }
+    round_robin(rows, count, m, scratch, wish->seconds);
+    print_rows(name, rows, count);
 }
 
 /* Uses every key until its context is there: the second use builds it. The budget of a flood may
@@ -268,22 +296,12 @@ static void bench_warm(const char *name, enum signature_algorithm algorithm,
 {
     struct material m = make(algorithm, wish->keys, PER_KEY);
     for (size_t t = 1; t < 3; t++) {
-        struct verifier *verifier = wished(wish->implementation, tiers[t])
-                                        ? verifier_make(tiers[t], wish->memory, true)
-                                        : NULL;
+        struct verifier *verifier = verifier_wished(wish, tiers[t], true);
         if (verifier == NULL) {
             continue;
         }
         warm(verifier, &m, scratch);
-        struct row rows[1 + 4] = {{.batch = 1}};
-        size_t count = 1;
-        for (size_t b = 0; b < 4; b++) {
-            if (wish->batch == 0 || wish->batch == batches[b]) {
-                rows[count++] = (struct row){.verifier = verifier, .batch = batches[b]};
-            }
-        }
-        round_robin(rows, count, &m, scratch, wish->seconds);
-        print_rows(name, rows, count);
+        measure_batches(name, verifier, &m, wish, scratch);
         verifier_free(verifier);
     }
     material_free(&m);
@@ -348,18 +366,15 @@ static void provoke(struct material *m, size_t index)
     const BIGNUM *n = EC_GROUP_get0_order(group);
     BN_CTX *ctx = BN_CTX_new();
     BIGNUM *e = BN_bin2bn(digest, 32, NULL), *r = BN_bin2bn(m->signatures[index], 32, NULL);
-    BIGNUM *d = BN_new(), *x = BN_new(), *y = BN_new();
+    BIGNUM *d = BN_new();
     EC_POINT *q = EC_POINT_new(group);
-    require(
-        BN_mod_inverse(d, r, n, ctx) != NULL && BN_mod_mul(d, d, e, n, ctx) && BN_sub(d, n, d) &&
-        EC_POINT_mul(group, q, d, NULL, NULL, ctx) && EC_KEY_set_public_key(m->ec[index], q) &&
-        EC_POINT_get_affine_coordinates_GFp(group, q, x, y, ctx) &&
-        BN_bn2bin_padded(m->public[index].x, 32, x) && BN_bn2bin_padded(m->public[index].y, 32, y));
+    require(BN_mod_inverse(d, r, n, ctx) != NULL && BN_mod_mul(d, d, e, n, ctx) &&
+            BN_sub(d, n, d) && EC_POINT_mul(group, q, d, NULL, NULL, ctx) &&
+            EC_KEY_set_public_key(m->ec[index], q));
+    publish(m, index);
     BN_free(e);
     BN_free(r);
     BN_free(d);
-    BN_free(x);
-    BN_free(y);
     EC_POINT_free(q);
     BN_CTX_free(ctx);
 }
@@ -375,9 +390,7 @@ static void bench_provoked(const char *name, const struct wish *wish,
     }
     printf("  exceptions provoked by every signature:\n");
     for (size_t t = 1; t < 3; t++) {
-        struct verifier *verifier = wished(wish->implementation, tiers[t])
-                                        ? verifier_make(tiers[t], wish->memory, false)
-                                        : NULL;
+        struct verifier *verifier = verifier_wished(wish, tiers[t], false);
         if (verifier == NULL) {
             continue;
         }
@@ -386,12 +399,7 @@ static void bench_provoked(const char *name, const struct wish *wish,
         for (size_t i = 0; i < m.keys; i++) {
             require(verify_prepare_key(verifier, scratch, &m.public[i]) == STATUS_OK);
         }
-        struct row rows[1 + 4] = {{.batch = 1}};
-        for (size_t b = 0; b < 4; b++) {
-            rows[1 + b] = (struct row){.verifier = verifier, .batch = batches[b]};
-        }
-        round_robin(rows, 5, &m, scratch, wish->seconds);
-        print_rows(name, rows, 5);
+        measure_batches(name, verifier, &m, wish, scratch);
         verifier_free(verifier);
     }
     material_free(&m);
@@ -401,9 +409,7 @@ static void bench_provoked(const char *name, const struct wish *wish,
 static void bench_build(const char *name, enum public_key_type type, const struct wish *wish)
 {
     for (size_t t = 1; t < 3; t++) {
-        struct verifier *verifier = wished(wish->implementation, tiers[t])
-                                        ? verifier_make(tiers[t], wish->memory, false)
-                                        : NULL;
+        struct verifier *verifier = verifier_wished(wish, tiers[t], false);
         if (verifier == NULL) {
             continue;
         }

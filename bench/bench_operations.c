@@ -6,11 +6,8 @@
 #include "avx512/operations.h"
 #include "crypto/engine.h"
 #include "crypto/p256_engine.h"
+#include "unit/crypto/signing.h"
 
-#include <openssl/bn.h>
-#include <openssl/ec_key.h>
-#include <openssl/ecdsa.h>
-#include <openssl/nid.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,7 +16,7 @@
 static void require(int good)
 {
     if (!good) {
-        fprintf(stderr, "bench_operations: BoringSSL failed or a verdict was wrong\n");
+        fprintf(stderr, "bench_operations: no memory, or a verdict was wrong\n");
         exit(1);
     }
 }
@@ -31,23 +28,12 @@ struct subject {
 
 static void subject_make(struct subject *subject, uint8_t number)
 {
-    EC_KEY *ec = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1);
-    BIGNUM *x = BN_new(), *y = BN_new();
-    const BIGNUM *r, *s;
-    *subject = (struct subject){.key.type = KEY_P256, .digest = {number}};
-    require(ec != NULL && x != NULL && y != NULL && EC_KEY_generate_key(ec));
-    require(EC_POINT_get_affine_coordinates_GFp(EC_KEY_get0_group(ec), EC_KEY_get0_public_key(ec),
-                                                x, y, NULL));
-    require(BN_bn2bin_padded(subject->key.x, 32, x) && BN_bn2bin_padded(subject->key.y, 32, y));
-    ECDSA_SIG *sig = ECDSA_do_sign(subject->digest, sizeof subject->digest, ec);
-    require(sig != NULL);
-    ECDSA_SIG_get0(sig, &r, &s);
-    require(BN_bn2bin_padded(subject->signature, 32, r) &&
-            BN_bn2bin_padded(subject->signature + 32, 32, s));
-    ECDSA_SIG_free(sig);
-    BN_free(x);
-    BN_free(y);
-    EC_KEY_free(ec);
+    struct signing_key key;
+    *subject = (struct subject){.digest = {number}};
+    signing_key_init(&key, KEY_P256);
+    signing_ecdsa(&key, subject->digest, sizeof subject->digest, 32, subject->signature);
+    subject->key = key.public;
+    signing_key_cleanup(&key);
 }
 
 static void print(const char *what, const struct avx512_operations *counted, size_t signatures)
