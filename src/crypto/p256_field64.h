@@ -113,6 +113,24 @@ FE64_INLINE void fe64_product(fe64_word t[8], const uint64_t x[4], const uint64_
     }
 }
 
+/* t + carry 2^256, below twice the modulus: below it. */
+FE64_INLINE void fe64_reduce_once(uint64_t r[4], const uint64_t modulus[4], fe64_word t0,
+                                  fe64_word t1, fe64_word t2, fe64_word t3, fe64_word carry)
+{
+    fe64_carry below = 0;
+    const fe64_word s0 = fe64_sub_word(&below, t0, modulus[0]);
+    const fe64_word s1 = fe64_sub_word(&below, t1, modulus[1]);
+    const fe64_word s2 = fe64_sub_word(&below, t2, modulus[2]);
+    const fe64_word s3 = fe64_sub_word(&below, t3, modulus[3]);
+    (void)fe64_sub_word(&below, carry, 0);
+    /* Masks and not a choice, of which a compiler may make a branch that nobody can predict. */
+    const fe64_word keep = 0 - (fe64_word)below;
+    r[0] = s0 ^ ((s0 ^ t0) & keep);
+    r[1] = s1 ^ ((s1 ^ t1) & keep);
+    r[2] = s2 ^ ((s2 ^ t2) & keep);
+    r[3] = s3 ^ ((s3 ^ t3) & keep);
+}
+
 /* Products stand in a function of their own: they need every register, and a copy of each where it
  * is used would not stay in the instruction cache. */
 #define FE64_MULTIPLY static __attribute__((noinline, unused))

@@ -3,22 +3,6 @@
 #ifndef POPGATE_CRYPTO_P256_FIELD64_C_H
 #define POPGATE_CRYPTO_P256_FIELD64_C_H
 
-/* t + carry 2^256, below 2 p: below p. */
-FE64_INLINE void fe64_reduce_once(struct fe64 *r, fe64_word t0, fe64_word t1, fe64_word t2,
-                                  fe64_word t3, fe64_word carry)
-{
-    fe64_carry below = 0;
-    const fe64_word s0 = fe64_sub_word(&below, t0, UINT64_MAX);
-    const fe64_word s1 = fe64_sub_word(&below, t1, 0xffffffff);
-    const fe64_word s2 = fe64_sub_word(&below, t2, 0);
-    const fe64_word s3 = fe64_sub_word(&below, t3, 0xffffffff00000001);
-    (void)fe64_sub_word(&below, carry, 0);
-    /* Masks and not a choice, of which a compiler may make a branch that nobody can predict. */
-    const fe64_word keep = 0 - (fe64_word)below;
-    *r = (struct fe64){{s0 ^ ((s0 ^ t0) & keep), s1 ^ ((s1 ^ t1) & keep), s2 ^ ((s2 ^ t2) & keep),
-                        s3 ^ ((s3 ^ t3) & keep)}};
-}
-
 FE64_INLINE void fe64_add(struct fe64 *r, const struct fe64 *a, const struct fe64 *b)
 {
     fe64_carry carry = 0;
@@ -26,7 +10,7 @@ FE64_INLINE void fe64_add(struct fe64 *r, const struct fe64 *a, const struct fe6
     const fe64_word t1 = fe64_add_word(&carry, a->v[1], b->v[1]);
     const fe64_word t2 = fe64_add_word(&carry, a->v[2], b->v[2]);
     const fe64_word t3 = fe64_add_word(&carry, a->v[3], b->v[3]);
-    fe64_reduce_once(r, t0, t1, t2, t3, carry);
+    fe64_reduce_once(r->v, fe64_p.v, t0, t1, t2, t3, carry);
 }
 
 /* a - b, and if that borrows p is added: -p < a - b < p. */
@@ -69,7 +53,7 @@ FE64_INLINE void fe64_reduce(struct fe64 *r, const fe64_word t[8])
     t1 = fe64_add_word(&carry, t1, t[5]);
     t2 = fe64_add_word(&carry, t2, t[6]);
     t3 = fe64_add_word(&carry, t3, t[7]);
-    fe64_reduce_once(r, t0, t1, t2, t3, carry);
+    fe64_reduce_once(r->v, fe64_p.v, t0, t1, t2, t3, carry);
 }
 
 FE64_MULTIPLY void fe64_mul(struct fe64 *r, const struct fe64 *a, const struct fe64 *b)

@@ -51,17 +51,7 @@ void p256_scalar_multiply(uint64_t out[4], const uint64_t a[4], const uint64_t b
     t1 = fe64_add_word(&carry, t1, t[5]);
     t2 = fe64_add_word(&carry, t2, t[6]);
     t3 = fe64_add_word(&carry, t3, t[7]);
-    fe64_carry below = 0;
-    const fe64_word s0 = fe64_sub_word(&below, t0, order_modulus.words[0]);
-    const fe64_word s1 = fe64_sub_word(&below, t1, order_modulus.words[1]);
-    const fe64_word s2 = fe64_sub_word(&below, t2, order_modulus.words[2]);
-    const fe64_word s3 = fe64_sub_word(&below, t3, order_modulus.words[3]);
-    (void)fe64_sub_word(&below, carry, 0);
-    const fe64_word keep = 0 - (fe64_word)below;
-    out[0] = s0 ^ ((s0 ^ t0) & keep);
-    out[1] = s1 ^ ((s1 ^ t1) & keep);
-    out[2] = s2 ^ ((s2 ^ t2) & keep);
-    out[3] = s3 ^ ((s3 ^ t3) & keep);
+    fe64_reduce_once(out, order_modulus.words, t0, t1, t2, t3, carry);
 }
 
 bool p256_scalar_load(uint64_t out[4], const uint8_t bytes[32])
