@@ -48,15 +48,16 @@ static void reach_grew(void *context, uint64_t reach_s)
 
 /* ---- where it is ---- */
 
-/* At the start: waits for the answer. */
-static bool look_up(const struct replay_store *store, struct store *into)
+static void set_address(struct store *store, const struct name_address *found)
 {
-    struct name_address found;
-    struct name_lookup *lookup = name_lookup_new(store->url.host, store->url.port, NULL);
-    bool is_known = lookup != NULL && name_lookup_wait(lookup, &found) == STATUS_OK;
-    if (is_known) {
-        store_set_address(into, (const struct sockaddr *)&found.address, found.size);
-    }
+    store_set_address(store, (const struct sockaddr *)&found->address, found->size);
+}
+
+/* At the start: waits for the answer. */
+static bool look_up(const struct store_url *url, struct name_address *found)
+{
+    struct name_lookup *lookup = name_lookup_new(url->host, url->port, NULL);
+    bool is_known = lookup != NULL && name_lookup_wait(lookup, found) == STATUS_OK;
     name_lookup_free(lookup);
     return is_known;
 }
@@ -75,7 +76,7 @@ void replay_store_look(struct replay_store *store)
     struct name_address found;
     enum status status = name_lookup_poll(store->lookup, &found);
     if (status == STATUS_OK) {
-        store_set_address(store->store, (const struct sockaddr *)&found.address, found.size);
+        set_address(store->store, &found);
     }
     if (status != STATUS_AGAIN) {
         name_lookup_free(store->lookup);
@@ -101,7 +102,7 @@ static enum status turn_until_known(struct io *io, const struct store_client *cl
 }
 
 static enum status probe(const struct store_options *options, const struct generation *generation,
-                         struct replay_store *store, char *error, size_t error_size)
+                         const struct name_address *address, char *error, size_t error_size)
 {
     struct io *io = NULL;
     const struct io_options io_options = {.backend = IO_EPOLL};
@@ -111,15 +112,16 @@ static enum status probe(const struct store_options *options, const struct gener
     }
     struct store *probed = store_new(options);
     struct store_client *client = NULL;
-    if (probed != NULL && look_up(store, probed)) {
+    if (probed != NULL) {
+        set_address(probed, address);
         client = store_client_new(probed, io, generation->redis_tls);
     }
     enum status status = STATUS_OK;
     if (client != NULL && turn_until_known(io, client) == STATUS_OK) {
         enum store_state state = store_client_state(client);
         if (is_hopeless(state)) {
-            snprintf(error, error_size, "replay.redis: %s:%u cannot be used: %s", store->url.host,
-                     store->url.port, store_client_failure(client));
+            snprintf(error, error_size, "replay.redis: %s:%u cannot be used: %s",
+                     options->url->host, options->url->port, store_client_failure(client));
             status = STATUS_DENIED;
         }
         store_client_close(client);
@@ -161,7 +163,10 @@ enum status replay_store_new(const struct generation *generation, uint32_t worke
     store->numeric = name_is_address(store->url.host);
     atomic_init(&store->clock_skew_s, config->dpop.clock_skew_s);
     struct store_options options = options_of(generation);
-    enum status status = probe(&options, generation, store, error, error_size);
+    struct name_address address;
+    const bool is_known = look_up(&store->url, &address);
+    enum status status = is_known ? probe(&options, generation, &address, error, error_size)
+                                  : STATUS_OK;
     if (status != STATUS_OK) {
         replay_store_free(store);
         return status;
@@ -180,7 +185,9 @@ enum status replay_store_new(const struct generation *generation, uint32_t worke
         snprintf(error, error_size, "out of memory");
         return STATUS_NO_MEMORY;
     }
-    (void)look_up(store, store->store); /* else it is looked up again later */
+    if (is_known) { /* else it is looked up again later */
+        set_address(store->store, &address);
+    }
     *out = store;
     return STATUS_OK;
 }
