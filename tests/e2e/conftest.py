@@ -1,6 +1,9 @@
-"""Fixtures. Everything that starts a gate takes `backend`, so every test runs on both."""
+"""Fixtures. Everything that starts a gate takes `backend`, so every test runs on both. And how the tests are shared out among
+processes (pytest-xdist): what measures time or memory, or fills the machine, is marked `alone`, and tests/run.py runs it when
+nothing else runs."""
 
 import pathlib
+import re
 import sys
 
 import pytest
@@ -67,6 +70,23 @@ class World:
         headers = self.credentials(method, path.partition("?")[0], **proof) if headers is None else headers
         connection.send(clients.request_bytes(method, path, headers=headers, body=body))
         return connection.response(method)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: needs a machine that does nothing else meanwhile")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """A file's tests on one backend stay together: they share a gate."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGate(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            backend = re.search(r"\[(io_uring|epoll)", nodeid)
+            return nodeid.partition("::")[0], backend and backend[1]
+
+    return ByGate(config, log)
 
 
 @pytest.fixture(scope="session")

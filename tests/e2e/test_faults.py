@@ -418,6 +418,7 @@ def rss_kib(pid):
             return int(text.split()[1])
 
 
+@pytest.mark.alone  # its last 0.4 s
 def test_a_head_that_trickles_has_one_time_for_all(world, start):
     gate, upstream = start(timeouts={"head": "500ms"})
     data = request_bytes("GET", "/x", headers=world.credentials("GET", "/x"))
@@ -476,6 +477,7 @@ def test_memory_of_a_phase_is_bounded(world, start, phase):
     assert second - first < 2048, (phase, first, second)
 
 
+@pytest.mark.alone  # CPU time: others take the caches
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer's build takes its own time")
 def test_no_shape_of_request_costs_much_more_than_a_good_one(world, start):
     """The attacker's favourite shapes, each at the largest size that is let through, in CPU time of the gate: none is worth

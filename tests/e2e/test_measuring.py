@@ -237,7 +237,8 @@ def processes_of(folder):
     return found
 
 
-def test_who_is_told_to_end_takes_all_it_started_along(tmp_path):
+def test_who_is_told_to_end_takes_all_it_started_along(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("end")  # a socket's path is short
     upstream = pathlib.Path(POPGATE).parent / "bench" / "bench_upstream"
     if not upstream.exists():
         pytest.skip("the build has no bench")

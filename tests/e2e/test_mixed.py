@@ -3,6 +3,8 @@
 import os
 import time
 
+import pytest
+
 from harness import mixed
 from harness.gate import SANITIZED, Gate
 from harness.upstream2 import Upstream2
@@ -38,6 +40,7 @@ def gone(gate):
         time.sleep(0.1)
 
 
+@pytest.mark.alone  # it fills the machine
 def test_mixed_load_under_reloads_rotations_restarts_and_vanishing_clients(world, start, backend, tmp_path):
     leaves = [world.authority.issue(f"mixed-{i}", dns=["orders.example.com"], server=True, client=False) for i in range(3)]
     pair = Renamed(tmp_path / "tls", {"tls.crt": leaves[0].path.read_bytes(), "tls.key": leaves[0].key_path.read_bytes()})

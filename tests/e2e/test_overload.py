@@ -4,10 +4,13 @@ import socket
 import threading
 import time
 
+import pytest
+
 from harness import client2 as h2
 from harness.client import Closed, request_bytes
 
 
+@pytest.mark.alone  # how soon a probe answers, and they fill the machine
 def test_a_crowd_at_the_door(world, start):
     gate, _ = start(limits={"connections": 20}, timeouts={"handshake": "2s"})
     held = [world.connect(gate) for _ in range(15)]
@@ -54,6 +57,7 @@ def test_a_crowd_at_the_door(world, start):
         assert world.request(connection).status == 200, "and it is over when it is over"
 
 
+@pytest.mark.alone  # how soon a probe answers
 def test_the_worker_is_busy_and_the_probes_answer(world, start):
     """One worker, streams of big answers to many who read: the admin thread has a loop of its own."""
     big = b"HTTP/1.1 200 OK\r\nContent-Length: 8000000\r\n\r\n" + b"x" * 8000000

@@ -353,6 +353,7 @@ def test_a_longer_window_is_told_to_the_other_replicas(world, gates, redis):
 
 # ---- away ----
 
+@pytest.mark.alone  # within 0.4 s
 def test_paused_is_503_in_time_and_blocks_no_other(world, gates, redis):
     gate = gates(redis.port)
     used = follow(world, gate)

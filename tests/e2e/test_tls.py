@@ -237,6 +237,7 @@ def test_ten_thousand_key_updates_between_bytes(world, gate, upstream):
     expect_next_works(world, gate, upstream)
 
 
+@pytest.mark.alone  # CPU time
 def test_tiny_records(world, gate, upstream):
     """One byte of plaintext a record: it costs the sender more than us, and is read as one request."""
     data = request_bytes("GET", "/tiny", headers=world.credentials("GET", "/tiny") + [("X-Padding", "a" * 8000)])
