@@ -158,8 +158,11 @@ Test(reference, r_and_s_are_in_1_to_n_minus_1)
         memset(bad + 32 * half, 0xff, 32);
         cr_assert_eq(reference_verify_es256_digest(&key.public, digest, bad), STATUS_FAILED);
     }
-    key.public.type = KEY_P384;
-    cr_assert_eq(reference_verify_es256_digest(&key.public, digest, good), STATUS_FAILED);
+    struct public_key off_the_curve = key.public, other_type = key.public;
+    off_the_curve.y[31] ^= 1;
+    cr_assert_eq(reference_verify_es256_digest(&off_the_curve, digest, good), STATUS_FAILED);
+    other_type.type = KEY_P384;
+    cr_assert_eq(reference_verify_es256_digest(&other_type, digest, good), STATUS_FAILED);
     signing_key_cleanup(&key);
 }
 
