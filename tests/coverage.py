@@ -187,7 +187,8 @@ def main():
     options = parser.parse_args()
     if options.adversarial:
         run_adversarial(options.build)
-        found = counted(options.build, ["crypto"], ENGINES)
+        # In the library's own objects: a test's copy of what is inline in a header is not what is attacked.
+        found = counted(options.build / "CMakeFiles" / "popgate_core.dir", ["crypto"], ENGINES)
         rows = read_rows(["crypto"], ["branches_not_taken.md", "branches_not_attacked.md"])
     else:
         found = counted(options.build, LAYERS, FILES)
