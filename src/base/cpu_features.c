@@ -21,6 +21,8 @@ struct cpu_features cpu_features_read(void)
         features.bmi2_adx = (ebx >> 8 & 1) && (ebx >> 19 & 1);
         features.sha_ni = ebx >> 29 & 1;
     }
+    /* Its files are compiled for BMI2 and ADX too, and its tables begin in p256_verify_bmi2.c. */
+    features.avx512_ifma = features.avx512_ifma && features.bmi2_adx;
 #endif
     return features;
 }

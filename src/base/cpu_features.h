@@ -8,7 +8,7 @@ struct cpu_features {
     bool avx2;     /* and the operating system saves YMM */
     bool bmi2_adx; /* MULX, ADCX, ADOX */
     bool sha_ni;
-    bool avx512_ifma; /* F, DQ, BW, VL, IFMA, and the operating system saves ZMM */
+    bool avx512_ifma; /* F, DQ, BW, VL, IFMA, with bmi2_adx; the operating system saves ZMM */
 };
 
 /* Runs CPUID; all false on other architectures. */

@@ -52,7 +52,11 @@ static int run(const struct runner_test *test)
         exit(failed);
     }
     int status;
-    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status)) {
+    if (child < 0 || waitpid(child, &status, 0) != child) {
+        return 1;
+    }
+    if (!WIFEXITED(status)) {
+        fprintf(stderr, "ended by signal %d\n", WTERMSIG(status));
         return 1;
     }
     return WEXITSTATUS(status);

@@ -31,7 +31,8 @@ Test(cpu_features, agree_with_the_kernel)
     cr_assert_eq(features.bmi2_adx, kernel_lists("bmi2") && kernel_lists("adx"));
     cr_assert_eq(features.sha_ni, kernel_lists("sha_ni"));
     cr_assert_eq(features.avx512_ifma, kernel_lists("avx512ifma") && kernel_lists("avx512vl") &&
-                                           kernel_lists("avx512bw") && kernel_lists("avx512dq"));
+                                           kernel_lists("avx512bw") && kernel_lists("avx512dq") &&
+                                           kernel_lists("bmi2") && kernel_lists("adx"));
 #else
     cr_assert_not(features.avx2 || features.bmi2_adx || features.sha_ni || features.avx512_ifma);
     (void)kernel_lists;
