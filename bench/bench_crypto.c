@@ -281,12 +281,12 @@ static void warm(struct verifier *verifier, const struct material *m,
             break;
         }
     }
-    printf("  %llu contexts, %llu bytes each, window %u\n",
+    printf("  %llu contexts, %llu bytes each, tables of size %u\n",
            (unsigned long long)counters.key_contexts,
            (unsigned long long)(counters.key_contexts > 0
                                     ? counters.key_context_bytes / counters.key_contexts
                                     : 0),
-           verifier->windows[signature_key_type(m->algorithm)]);
+           verifier->table_sizes[signature_key_type(m->algorithm)]);
 }
 
 /* Keys whose contexts are there. One implementation after the other, as a process has only one: the
@@ -405,6 +405,8 @@ static void bench_provoked(const char *name, const struct wish *wish,
     material_free(&m);
 }
 
+#define SIZES_STEP 4 /* of the tables' sizes, which there are some thirty of */
+
 /* What building one context costs, in verifications by BoringSSL. */
 static void bench_build(const char *name, enum public_key_type type, const struct wish *wish)
 {
@@ -416,19 +418,19 @@ static void bench_build(const char *name, enum public_key_type type, const struc
         struct verify_scratch *scratch = verify_scratch_new();
         struct material m = make(type == KEY_P256 ? SIGNATURE_ES256 : SIGNATURE_EDDSA, 64, 1);
         const struct engine *engine = verifier->engines[type];
-        for (unsigned window = engine->window_min; window <= engine->window_max; window++) {
-            size_t bytes = engine->table_bytes(window);
+        for (unsigned size = 0; size <= engine->size_max; size += SIZES_STEP) {
+            size_t bytes = engine->table_bytes(size);
             void *table = aligned_alloc(ENGINE_ALIGNMENT, (bytes + 63) / 64 * 64);
             double begun = now_s();
             for (size_t i = 0; i < m.keys; i++) {
-                require(engine->table_build(verifier->shared[type], scratch->engine, window,
+                require(engine->table_build(verifier->shared[type], scratch->engine, size,
                                             &m.public[i], table) == STATUS_OK);
                 if (engine->table_cleanup != NULL) {
                     engine->table_cleanup(table);
                 }
             }
-            printf("  %-8s %-10s table of window %2u: %7zu bytes, %7.1f us\n", name, tiers[t],
-                   window, bytes, 1e6 * (now_s() - begun) / (double)m.keys);
+            printf("  %-8s %-10s table of size %2u: %7zu bytes, %7.1f us\n", name, tiers[t], size,
+                   bytes, 1e6 * (now_s() - begun) / (double)m.keys);
             free(table);
         }
         material_free(&m);

@@ -98,8 +98,8 @@ def run_unit(program, totals, options, name=None, arguments=(), **kwargs):
 # The AVX-512 engine, emulated: what takes minutes there is left out, and the random cases are fewer.
 AVX512_EMULATED = "unit_crypto_avx512"
 AVX512_FILTER = "!(" + "|".join([
-    "p256_engine/collisions_with_@(smaller|larger)_windows",
-    "p256_engine/verdicts_are_boringssls_with_every_window",
+    "p256_engine/collisions_with_@(smaller|larger)_tables",
+    "p256_engine/verdicts_are_boringssls_with_every_size",
     "p256_engine/special_scalars_and_keys",
     "verdicts/one_bad_among_good_and_one_good_among_bad_*"]) + ")"
 AVX512_CASES = {"POPGATE_CRYPTO_CASES": "300", "POPGATE_SOAK_VERDICTS": "300"}

@@ -23,7 +23,7 @@ static void flush_known(struct verifier *verifier, struct verify_scratch *scratc
         return;
     }
     const struct engine *engine = verifier->engines[type];
-    engine->verify_known(verifier->shared[type], scratch->engine, verifier->windows[type],
+    engine->verify_known(verifier->shared[type], scratch->engine, verifier->table_sizes[type],
                          group->jobs, group->count);
     for (size_t i = 0; i < group->count; i++) {
         struct engine_job *job = &group->jobs[i];
@@ -158,7 +158,7 @@ static enum status build(struct verifier *verifier, struct verify_scratch *scrat
 {
     return key_contexts_build(verifier->contexts, verifier->engines[key->type],
                               verifier->shared[key->type], scratch->engine,
-                              verifier->windows[key->type], hash, key);
+                              verifier->table_sizes[key->type], hash, key);
 }
 
 enum status verify_prepare_key(struct verifier *verifier, struct verify_scratch *scratch,

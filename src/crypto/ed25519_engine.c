@@ -9,7 +9,7 @@
 
 static size_t base_bytes(void)
 {
-    return ed25519_table_entries(ED25519_WINDOW_BASE) * sizeof(struct ed25519_entry);
+    return ed25519_table_entries(ED25519_WINDOWS_BASE) * sizeof(struct ed25519_entry);
 }
 
 void *ed25519_shared_new(void)
@@ -21,7 +21,7 @@ void *ed25519_shared_new(void)
         free(scratch);
         return NULL;
     }
-    ed25519_table_build_vartime(table, ED25519_WINDOW_BASE, &ed25519_base, scratch);
+    ed25519_table_build_vartime(table, ED25519_WINDOWS_BASE, &ed25519_base, scratch);
     free(scratch);
     return table;
 }
@@ -31,9 +31,9 @@ void ed25519_shared_free(void *shared)
     table_memory_free(shared, base_bytes());
 }
 
-size_t ed25519_table_bytes(unsigned window)
+size_t ed25519_table_bytes(unsigned size)
 {
-    return ed25519_table_entries(window) * sizeof(struct ed25519_entry);
+    return ed25519_table_entries(ed25519_windows_of(size)) * sizeof(struct ed25519_entry);
 }
 
 bool ed25519_key_point_vartime(struct ed25519_point *point, const struct public_key *key)
@@ -48,7 +48,7 @@ bool ed25519_key_point_vartime(struct ed25519_point *point, const struct public_
     return true;
 }
 
-enum status ed25519_table_make(const void *shared, void *scratch, unsigned window,
+enum status ed25519_table_make(const void *shared, void *scratch, unsigned size,
                                const struct public_key *key, void *table)
 {
     (void)shared;
@@ -57,7 +57,7 @@ enum status ed25519_table_make(const void *shared, void *scratch, unsigned windo
     if (!ed25519_key_point_vartime(&point, key)) {
         return STATUS_FAILED;
     }
-    ed25519_table_build_vartime(table, window, &point, &own->build);
+    ed25519_table_build_vartime(table, ed25519_windows_of(size), &point, &own->build);
     return STATUS_OK;
 }
 
@@ -84,7 +84,7 @@ static void words_of(uint64_t *words, const uint8_t *bytes, size_t count)
 #endif
 }
 
-void ed25519_put_terms_vartime(const void *shared, unsigned window,
+void ed25519_put_terms_vartime(const void *shared, unsigned windows,
                                const struct ed25519_scratch *scratch, size_t index,
                                struct ed25519_slots *out)
 {
@@ -93,8 +93,8 @@ void ed25519_put_terms_vartime(const void *shared, unsigned window,
     words_of(hash, scratch->hashes[index], 8);
     ed25519_scalar_reduce_vartime(h, hash);
     words_of(s, job->signature.data + 32, 4);
-    ed25519_recode_vartime(out, h, window, job->table);
-    ed25519_recode_vartime(out, s, ED25519_WINDOW_BASE, shared);
+    ed25519_recode_vartime(out, h, windows, job->table);
+    ed25519_recode_vartime(out, s, ED25519_WINDOWS_BASE, shared);
 }
 
 void ed25519_decide_vartime(struct ed25519_scratch *scratch)
@@ -133,7 +133,7 @@ void ed25519_hash(struct ed25519_scratch *scratch, size_t index)
     SHA512_Final(scratch->hashes[index], &ctx);
 }
 
-static void verify_known(const void *shared, void *memory, unsigned window, struct engine_job *jobs,
+static void verify_known(const void *shared, void *memory, unsigned size, struct engine_job *jobs,
                          size_t count)
 {
     struct ed25519_scratch *scratch = memory;
@@ -142,7 +142,7 @@ static void verify_known(const void *shared, void *memory, unsigned window, stru
         ed25519_hash(scratch, i);
         struct ed25519_slots slots = {
             .slots = scratch->rows[0].slots, .lanes_log2 = 3, .prefetch = true};
-        ed25519_put_terms_vartime(shared, window, scratch, i, &slots);
+        ed25519_put_terms_vartime(shared, ed25519_windows_of(size), scratch, i, &slots);
         scratch->points[i] = ed25519_sum_terms(slots.slots, slots.count);
     }
     ed25519_decide_vartime(scratch);
@@ -151,8 +151,7 @@ static void verify_known(const void *shared, void *memory, unsigned window, stru
 const struct engine ed25519_engine_portable = {
     .tier = ENGINE_PORTABLE,
     .key_type = KEY_ED25519,
-    .window_min = ED25519_WINDOW_MIN,
-    .window_max = ED25519_WINDOW_MAX,
+    .size_max = ED25519_SIZE_MAX,
     .table_bytes = ed25519_table_bytes,
     .table_build = ed25519_table_make,
     .shared_new = ed25519_shared_new,

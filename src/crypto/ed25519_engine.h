@@ -6,12 +6,20 @@
 #include "crypto/ed25519_point.h"
 #include "crypto/engine.h"
 
-/* Windows of a key's table, and of B's. */
-#define ED25519_WINDOW_MIN  4
-#define ED25519_WINDOW_MAX  8
-#define ED25519_WINDOW_BASE 12
-/* floor(252 / 4) + 1 terms of the key, floor(252 / 12) + 1 of B, rounded up to a multiple of 8. */
-#define ED25519_TERMS_MAX 88
+/* Windows of a key's table, from the largest table (366 KiB) to the smallest (47 KiB), and of B's
+ * (4.1 MiB). Tables of size 0 have the most, of every next size one less. */
+#define ED25519_WINDOWS_MIN  32
+#define ED25519_WINDOWS_MAX  64
+#define ED25519_WINDOWS_BASE 21
+#define ED25519_SIZE_MAX     (ED25519_WINDOWS_MAX - ED25519_WINDOWS_MIN)
+
+static inline unsigned ed25519_windows_of(unsigned size)
+{
+    return ED25519_WINDOWS_MAX - size;
+}
+
+/* A term a window, rounded up to a multiple of 8. */
+#define ED25519_TERMS_MAX ((ED25519_WINDOWS_MAX + ED25519_WINDOWS_BASE + 7) / 8 * 8)
 
 /* The portable sum uses these as a list; the vector one as rows of eight lanes, a sum having one
  * lane or several. */
@@ -36,14 +44,14 @@ void ed25519_shared_free(void *shared);
 bool ed25519_key_point_vartime(struct ed25519_point *point, const struct public_key *key);
 
 /* struct engine's table_bytes, table_build; the table is that of -A. */
-size_t ed25519_table_bytes(unsigned window);
-enum status ed25519_table_make(const void *shared, void *scratch, unsigned window,
+size_t ed25519_table_bytes(unsigned size);
+enum status ed25519_table_make(const void *shared, void *scratch, unsigned size,
                                const struct public_key *key, void *table);
 
 /* Takes the jobs whose S is below L into scratch->live (the others stay failed). */
 void ed25519_collect(struct ed25519_scratch *scratch, struct engine_job *jobs, size_t count);
 /* scratch->live[index]: from its hash, SHA-512(R || A || M), and S to its terms. */
-void ed25519_put_terms_vartime(const void *shared, unsigned window,
+void ed25519_put_terms_vartime(const void *shared, unsigned windows,
                                const struct ed25519_scratch *scratch, size_t index,
                                struct ed25519_slots *out);
 /* scratch->hashes[index] by BoringSSL. */

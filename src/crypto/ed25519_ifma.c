@@ -183,7 +183,7 @@ static unsigned lanes_log2_for(size_t count)
     return count > 4 ? 0 : count > 2 ? 1 : count > 1 ? 2 : 3;
 }
 
-static void fill(const void *shared, unsigned window, struct ed25519_scratch *scratch,
+static void fill(const void *shared, unsigned windows, struct ed25519_scratch *scratch,
                  struct ed25519_rows *rows, struct group *group, bool prefetch)
 {
     const size_t lanes_each = (size_t)1 << group->lanes_log2;
@@ -193,7 +193,7 @@ static void fill(const void *shared, unsigned window, struct ed25519_scratch *sc
         struct ed25519_slots out = {.slots = rows->slots + i * lanes_each,
                                     .lanes_log2 = group->lanes_log2,
                                     .prefetch = prefetch};
-        ed25519_put_terms_vartime(shared, window, scratch, group->first + i, &out);
+        ed25519_put_terms_vartime(shared, windows, scratch, group->first + i, &out);
         terms[i] = out.count;
         size_t steps = (out.count + lanes_each - 1) >> group->lanes_log2;
         group->steps = steps > group->steps ? steps : group->steps;
@@ -239,7 +239,7 @@ static void hash_group(struct ed25519_scratch *scratch, size_t first, size_t cou
     sha512_x8(inputs, count, scratch->hashes + first);
 }
 
-static void verify_known(const void *shared, void *memory, unsigned window, struct engine_job *jobs,
+static void verify_known(const void *shared, void *memory, unsigned size, struct engine_job *jobs,
                          size_t count)
 {
     struct ed25519_scratch *scratch = memory;
@@ -251,7 +251,7 @@ static void verify_known(const void *shared, void *memory, unsigned window, stru
         group.lanes_log2 = lanes_log2_for(group.count);
         struct ed25519_rows *rows = &scratch->rows[turn];
         hash_group(scratch, first, group.count);
-        fill(shared, window, scratch, rows, &group, before.count == 0);
+        fill(shared, ed25519_windows_of(size), scratch, rows, &group, before.count == 0);
         if (before.count > 0) {
             compute(scratch, &scratch->rows[turn ^ 1], &before, rows, group.steps);
         }
@@ -263,7 +263,7 @@ static void verify_known(const void *shared, void *memory, unsigned window, stru
     ed25519_decide_vartime(scratch);
 }
 
-static enum status table_make(const void *shared, void *memory, unsigned window,
+static enum status table_make(const void *shared, void *memory, unsigned size,
                               const struct public_key *key, void *table)
 {
     (void)shared;
@@ -272,15 +272,14 @@ static enum status table_make(const void *shared, void *memory, unsigned window,
     if (!ed25519_key_point_vartime(&point, key)) {
         return STATUS_FAILED;
     }
-    ed25519_table_build_x8(table, window, &point, &scratch->build);
+    ed25519_table_build_x8(table, ed25519_windows_of(size), &point, &scratch->build);
     return STATUS_OK;
 }
 
 const struct engine ed25519_engine_ifma = {
     .tier = ENGINE_IFMA,
     .key_type = KEY_ED25519,
-    .window_min = ED25519_WINDOW_MIN,
-    .window_max = ED25519_WINDOW_MAX,
+    .size_max = ED25519_SIZE_MAX,
     .table_bytes = ed25519_table_bytes,
     .table_build = table_make,
     .shared_new = ed25519_shared_new,

@@ -138,24 +138,6 @@ struct ed25519_point ed25519_double(const struct ed25519_point *p)
         .x = fe_mul(&e, &f), .y = fe_mul(&g, &h), .z = fe_mul(&f, &g), .t = fe_mul(&e, &h)};
 }
 
-/* Windows of a table: `full` of them, and the top one with `top` entries. A scalar below 2^252 has
- * below 2^(252 - w n) there, plus a carry; one from 2^252 to L - 1 has exactly 2^(252 - w n) and no
- * carry, for its bits 125 to 251 are zero. */
-unsigned ed25519_windows_full(unsigned window)
-{
-    return 252 / window;
-}
-
-size_t ed25519_entries_top(unsigned window)
-{
-    return (size_t)1 << (252 - window * ed25519_windows_full(window));
-}
-
-size_t ed25519_table_entries(unsigned window)
-{
-    return ((size_t)ed25519_windows_full(window) << (window - 1)) + ed25519_entries_top(window);
-}
-
 /* Makes entries of `count` points: one inversion for all (Montgomery's trick). No Z is zero, the
  * formulas being complete. */
 static void normalise(struct ed25519_entry *out, union ed25519_build_scratch *scratch, size_t count)
@@ -180,20 +162,23 @@ static void normalise(struct ed25519_entry *out, union ed25519_build_scratch *sc
     }
 }
 
-void ed25519_table_build_vartime(struct ed25519_entry *table, unsigned window,
+void ed25519_table_build_vartime(struct ed25519_entry *table, unsigned windows,
                                  const struct ed25519_point *point,
                                  union ed25519_build_scratch *scratch)
 {
-    const size_t entries = ed25519_table_entries(window), half = (size_t)1 << (window - 1);
+    const struct windows shape = ed25519_windows(windows);
+    const size_t entries = ed25519_table_entries(windows);
     struct ed25519_point base = *point, current = base;
     struct cached step = cache(&base);
-    size_t pending = 0;
+    size_t pending = 0, next = 0;
+    unsigned window = 0;
     for (size_t i = 0; i < entries; i++) {
-        if (i % half == 0) {
+        if (i == next) {
             /* The last multiple of the window below was 2^(w-1): twice it begins this one. */
             base = i == 0 ? *point : ed25519_double(&current);
             current = base;
             step = cache(&base);
+            next = window_entry(&shape, ++window);
         } else {
             current = add_cached(&current, &step);
         }
@@ -228,12 +213,15 @@ static inline void put_term(struct ed25519_slots *out, const struct ed25519_entr
     out->count++;
 }
 
-void ed25519_recode_vartime(struct ed25519_slots *out, const uint64_t s[4], unsigned window,
+/* A digit of w bits above 2^(w-1) becomes negative and carries one. In the top window, of w - 1
+ * bits, none is: a scalar below 2^252 has below 2^(w-1) there, plus a carry; one from 2^252 to L -
+ * 1 has exactly 2^(w-1) and no carry, for its bits 125 to 251 are zero. */
+void ed25519_recode_vartime(struct ed25519_slots *out, const uint64_t s[4], unsigned windows,
                             const struct ed25519_entry *table)
 {
-    const unsigned full = ed25519_windows_full(window);
-    const uint64_t half = UINT64_C(1) << (window - 1);
+    const struct windows shape = ed25519_windows(windows);
     uint64_t carry = 0;
+    unsigned position = 0;
     struct ed25519_slots slots = *out;
     uint8_t scalar[40] = {0};
     for (size_t i = 0; i < 4; i++) {
@@ -243,17 +231,17 @@ void ed25519_recode_vartime(struct ed25519_slots *out, const uint64_t s[4], unsi
 #endif
         memcpy(scalar + 8 * i, &word, sizeof word);
     }
-    for (unsigned i = 0; i < full; i++) {
-        uint64_t digit = bits_at(scalar, i * window, 2 * half - 1) + carry;
+    for (unsigned i = 0; i < windows; i++) {
+        const unsigned width = window_bits(&shape, i);
+        const uint64_t half = UINT64_C(1) << (width - 1);
+        const uint64_t digit = bits_at(scalar, position, 2 * half - 1) + carry;
         carry = digit > half;
-        uint64_t size = carry ? 2 * half - digit : digit;
+        const uint64_t size = carry ? 2 * half - digit : digit;
         if (size != 0) {
-            put_term(&slots, table + ((size_t)i << (window - 1)) + size - 1, carry);
+            put_term(&slots, table + size - 1, carry);
         }
-    }
-    uint64_t top = bits_at(scalar, full * window, UINT64_MAX) + carry;
-    if (top != 0) {
-        put_term(&slots, table + ((size_t)full << (window - 1)) + top - 1, false);
+        table += half;
+        position += width;
     }
     *out = slots;
 }

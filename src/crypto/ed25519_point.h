@@ -6,6 +6,7 @@
 #define POPGATE_CRYPTO_ED25519_POINT_H
 
 #include "crypto/ed25519_field.h"
+#include "crypto/windows.h"
 
 #include <stddef.h>
 
@@ -43,10 +44,21 @@ struct ed25519_point ed25519_add_term(const struct ed25519_point *p, uintptr_t t
 /* The sum of `count` terms. */
 struct ed25519_point ed25519_sum_terms(const uintptr_t *terms, size_t count);
 
-/* A table of multiples of a point P for windows of w bits (4 <= w <= 13), for scalars below L:
- *   entry ((i << (w - 1)) + d - 1) is d 2^(w i) P, for i = 0 .. n - 1, n = floor(252 / w), d = 1 ..
- * 2^(w-1); behind them the entries of the top window, d = 1 .. 2^(252 - w n). */
-size_t ed25519_table_entries(unsigned window);
+/* Scalars are below L, which is above 2^252 by less than 2^125. */
+#define ED25519_SCALAR_BITS 253
+
+static inline struct windows ed25519_windows(unsigned count)
+{
+    return windows_of(ED25519_SCALAR_BITS, count);
+}
+
+/* A table of multiples of a point P, for windows of at most 13 bits: of a window of w bits at bit
+ * b, d 2^b P for d = 1 .. 2^(w-1). */
+static inline size_t ed25519_table_entries(unsigned count)
+{
+    const struct windows windows = ed25519_windows(count);
+    return window_entry(&windows, count);
+}
 
 #define ED25519_BUILD_POINTS 256
 #define ED25519_BUILD_STEPS  32
@@ -58,22 +70,18 @@ union ed25519_build_scratch {
     /* The vector builder's: x, y, z and products, limb by limb, eight windows side by side. */
     uint64_t lanes[ED25519_BUILD_STEPS][4][FE_LIMBS][8];
 };
-/* `point` has z = 1. Writes ed25519_table_entries(window) entries. */
-void ed25519_table_build_vartime(struct ed25519_entry *table, unsigned window,
+/* `point` has z = 1. Writes ed25519_table_entries(windows) entries. */
+void ed25519_table_build_vartime(struct ed25519_entry *table, unsigned windows,
                                  const struct ed25519_point *point,
                                  union ed25519_build_scratch *scratch);
 
 /* The same table, eight windows at a time; only where the CPU has AVX-512 IFMA. */
-void ed25519_table_build_x8(struct ed25519_entry *table, unsigned window,
+void ed25519_table_build_x8(struct ed25519_entry *table, unsigned windows,
                             const struct ed25519_point *point,
                             union ed25519_build_scratch *scratch);
 
 /* p + p. */
 struct ed25519_point ed25519_double(const struct ed25519_point *p);
-
-/* Full windows of a table, and entries of the top one behind them. */
-unsigned ed25519_windows_full(unsigned window);
-size_t ed25519_entries_top(unsigned window);
 
 /* Where terms go: term t into slots[(t / lanes) * 8 + t % lanes], lanes = 2^lanes_log2 of a row of
  * eight: all of a row for one sum (3), or a part of it for each of several. */
@@ -93,9 +101,9 @@ static inline void ed25519_prefetch(uintptr_t term)
     __builtin_prefetch(entry + 64, 0, 2);
 }
 
-/* Adds the terms of s P, s below L, from P's table: at most floor(252 / w) + 1, zero digits have
- * none. Asks for their cache lines. */
-void ed25519_recode_vartime(struct ed25519_slots *out, const uint64_t s[4], unsigned window,
+/* Adds the terms of s P, s below L, from P's table: at most one a window, zero digits have none.
+ * Asks for their cache lines. */
+void ed25519_recode_vartime(struct ed25519_slots *out, const uint64_t s[4], unsigned windows,
                             const struct ed25519_entry *table);
 
 #endif

@@ -98,23 +98,22 @@ FE8_INLINE void words(__m512i w[4], const struct fe8 *a)
 /* A round: the windows first .. first + 7, of which `lanes` are there, and in them the multiples
  * from + 1 .. from + steps. */
 struct round {
-    unsigned window;
-    size_t first, lanes, from, steps;
+    struct windows windows;
+    unsigned first;
+    size_t lanes, from, steps;
 };
 
-/* The address of the entry for lane and step, or NULL if the table has none (the top window is
- * short). */
+/* The address of the entry for lane and step, or NULL if the table has none (the lane's window is
+ * narrower than another's of the round). */
 static struct ed25519_entry *place(struct ed25519_entry *table, const struct round *round,
                                    size_t lane, size_t step)
 {
-    size_t i = round->first + lane, full = ed25519_windows_full(round->window);
-    size_t multiple = round->from + step;
-    size_t entries = i < full ? (size_t)1 << (round->window - 1)
-                              : ed25519_entries_top(round->window);
-    if (lane >= round->lanes || multiple >= entries) {
+    const unsigned i = round->first + (unsigned)lane;
+    const size_t multiple = round->from + step;
+    if (multiple >> (window_bits(&round->windows, i) - 1) != 0) {
         return NULL;
     }
-    return table + (i << (round->window - 1)) + multiple;
+    return table + window_entry(&round->windows, i) + multiple;
 }
 
 static void write_entries(struct ed25519_entry *table, const struct round *round, size_t step,
@@ -239,32 +238,33 @@ static void count_up(struct ed25519_entry *table, struct round *round, size_t mu
     }
 }
 
-void ed25519_table_build_x8(struct ed25519_entry *table, unsigned window,
+void ed25519_table_build_x8(struct ed25519_entry *table, unsigned windows,
                             const struct ed25519_point *point, union ed25519_build_scratch *scratch)
 {
-    const size_t full = ed25519_windows_full(window);
     struct ed25519_point base = *point;
-    for (size_t first = 0; first <= full; first += FE8_LANES) {
-        struct round round = {.window = window, .first = first, .lanes = full + 1 - first};
-        round.lanes = round.lanes < FE8_LANES ? round.lanes : FE8_LANES;
+    for (unsigned first = 0; first < windows; first += FE8_LANES) {
+        const unsigned left = windows - first;
+        struct round round = {.windows = ed25519_windows(windows),
+                              .first = first,
+                              .lanes = left < FE8_LANES ? left : FE8_LANES};
         uint64_t limbs[4][5][8];
-        const bool more = first + FE8_LANES <= full;
-        for (size_t lane = 0; lane < FE8_LANES; lane++) {
+        for (unsigned lane = 0; lane < FE8_LANES; lane++) {
             lane_put(limbs[0], lane, &base.x);
             lane_put(limbs[1], lane, &base.y);
             lane_put(limbs[2], lane, &base.z);
             lane_put(limbs[3], lane, &base.t);
             /* Lanes without a window hold copies of the last one's point. */
-            if (lane + 1 < round.lanes || more) {
-                for (unsigned i = 0; i < window; i++) {
+            if (lane + 1 < left) {
+                for (unsigned i = window_bits(&round.windows, first + lane); i > 0; i--) {
                     base = ed25519_double(&base);
                 }
             }
         }
         const struct point8 bases = {fe8_take(limbs[0]), fe8_take(limbs[1]), fe8_take(limbs[2]),
                                      fe8_take(limbs[3])};
-        size_t multiples = first < full ? (size_t)1 << (window - 1) : ed25519_entries_top(window);
-        count_up(table, &round, multiples, &bases, scratch);
+        /* The first of a round is as wide as any. */
+        count_up(table, &round, (size_t)1 << (window_bits(&round.windows, first) - 1), &bases,
+                 scratch);
     }
 }
 

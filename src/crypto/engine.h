@@ -51,16 +51,16 @@ struct engine {
     enum engine_tier tier;
     enum public_key_type key_type;
 
-    /* Windows of w bits a table may have, window_min to window_max; a verifier uses the same for
-     * all its tables of a type. An engine without windows has 0 and 0. */
-    unsigned window_min, window_max;
+    /* Tables have sizes 0 to size_max, each larger than the one before and each worth its memory
+     * in time; a verifier uses the same for all its tables of a type. */
+    unsigned size_max;
     /* Bytes of a key's table (counted against the memory; what the library allocates for it is
      * counted here too). */
-    size_t (*table_bytes)(unsigned window);
+    size_t (*table_bytes)(unsigned size);
     /* Validates the key and writes the table, aligned to ENGINE_ALIGNMENT, to be read by many
      * threads and never written again. STATUS_FAILED: the key is not valid (off the curve, out of
      * range, small order). STATUS_NO_MEMORY. */
-    enum status (*table_build)(const void *shared, void *scratch, unsigned window,
+    enum status (*table_build)(const void *shared, void *scratch, unsigned size,
                                const struct public_key *key, void *table);
     /* May be NULL. Before the table's memory is freed. */
     void (*table_cleanup)(void *table);
@@ -76,8 +76,8 @@ struct engine {
     size_t scratch_bytes;
 
     /* 1 <= count <= ENGINE_JOBS_MAX. Every job has a table; several may have the same. */
-    void (*verify_known)(const void *shared, void *scratch, unsigned window,
-                         struct engine_job *jobs, size_t count);
+    void (*verify_known)(const void *shared, void *scratch, unsigned size, struct engine_job *jobs,
+                         size_t count);
     /* Keys without a table, unknown_min <= count <= ENGINE_JOBS_MAX; fewer go to the reference, and
      * all do if this is NULL. */
     size_t unknown_min;

@@ -18,13 +18,13 @@
 #define BUILDING_MAX 64
 /* The smallest context: bounds the clock's slots. */
 #define CONTEXT_BYTES_MIN 4096
-/* "A sidecar sees a few hundred clients": the window is the largest with which so many contexts
+/* "A sidecar sees a few hundred clients": tables are of the largest size of which so many contexts
  * fit. Who gives more memory than FEW_KEYS_MEMORY_MAX has thousands of them: then a context takes
- * what it takes with the default memory, for a table three times as large saves a tenth of a
- * signature, and a key without a table costs five times as much. */
+ * three quarters of what it takes with the default memory, for the last quarter saves a twentieth
+ * of a signature, and a key without a table costs five times as much. */
 #define KEYS_WANTED          256
 #define FEW_KEYS_MEMORY_MAX  ((size_t)128 << 20)
-#define MANY_KEYS_BYTES_EACH ((size_t)128 << 10)
+#define MANY_KEYS_BYTES_EACH ((size_t)96 << 10)
 /* XXH3's own secret has this size. */
 #define HASH_SECRET_BYTES 192
 
@@ -334,10 +334,10 @@ static void build_end(struct key_contexts *store, struct key_context *context, s
 }
 
 enum status key_contexts_build(struct key_contexts *store, const struct engine *engine,
-                               const void *shared, void *scratch, unsigned window, uint64_t hash,
+                               const void *shared, void *scratch, unsigned size, uint64_t hash,
                                const struct public_key *key)
 {
-    size_t bytes = sizeof(struct key_context) + engine->table_bytes(window);
+    size_t bytes = sizeof(struct key_context) + engine->table_bytes(size);
     bytes = (bytes + ENGINE_ALIGNMENT - 1) / ENGINE_ALIGNMENT * ENGINE_ALIGNMENT;
     struct key_context *context = NULL;
     enum status status = budget_allows(store) ? build_begin(store, bytes, hash, key, &context)
@@ -355,7 +355,7 @@ enum status key_contexts_build(struct key_contexts *store, const struct engine *
     context->bytes = bytes;
     context->key = *key;
     /* Not marked: a key that is not used again goes first. */
-    status = engine->table_build(shared, scratch, window, key, context->table);
+    status = engine->table_build(shared, scratch, size, key, context->table);
     build_end(store, context, bytes, hash, status == STATUS_OK);
     budget_charge(store, clock_ns(CLOCK_THREAD_CPUTIME_ID) - begun);
     return status;
@@ -377,14 +377,13 @@ void key_contexts_read_counters(struct key_contexts *store, struct key_contexts_
     };
 }
 
-unsigned key_contexts_window(const struct engine *engine, size_t memory_max)
+unsigned key_contexts_table_size(const struct engine *engine, size_t memory_max)
 {
     const size_t each = memory_max <= FEW_KEYS_MEMORY_MAX ? memory_max / KEYS_WANTED
                                                           : MANY_KEYS_BYTES_EACH;
-    for (unsigned window = engine->window_max; window > engine->window_min; window--) {
-        if (sizeof(struct key_context) + engine->table_bytes(window) <= each) {
-            return window;
-        }
+    unsigned size = engine->size_max;
+    while (size > 0 && sizeof(struct key_context) + engine->table_bytes(size) > each) {
+        size--;
     }
-    return engine->window_min;
+    return size;
 }

@@ -61,7 +61,7 @@ bool key_contexts_admit(struct key_contexts *store, uint64_t hash);
  * (contexts were evicted to make room, if that helps); STATUS_FAILED for a key that is not valid;
  * STATUS_NO_MEMORY. */
 MUST_CHECK enum status key_contexts_build(struct key_contexts *store, const struct engine *engine,
-                                          const void *shared, void *scratch, unsigned window,
+                                          const void *shared, void *scratch, unsigned size,
                                           uint64_t hash, const struct public_key *key);
 
 /* Lifts the budget: for tests and benches, before any thread builds. */
@@ -73,8 +73,8 @@ struct key_contexts_counters {
 };
 void key_contexts_read_counters(struct key_contexts *store, struct key_contexts_counters *out);
 
-/* The largest window of `engine` with which `memory_max` holds a sidecar's few hundred clients, or
- * its smallest; above 128 MiB that of the default memory, for thousands of clients. */
-unsigned key_contexts_window(const struct engine *engine, size_t memory_max);
+/* The largest size of `engine`'s tables with which `memory_max` holds a sidecar's few hundred
+ * clients, or its smallest; above 128 MiB that of the default memory, for thousands of clients. */
+unsigned key_contexts_table_size(const struct engine *engine, size_t memory_max);
 
 #endif

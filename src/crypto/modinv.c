@@ -83,19 +83,18 @@ static inline void subtract(uint64_t *a, uint64_t *b, uint64_t less)
  * the 62 halvings at most doubles them. */
 static struct steps steps_62_vartime(struct tops top, uint64_t a, uint64_t b)
 {
+    /* Above the bits that are left stands anything, or nothing. */
+    const uint64_t highest = UINT64_C(1) << 63;
     uint64_t u = 1, v = 0, q = 0, r = 1;
-    int left = LIMB_BITS;
-    for (;;) {
-        /* Above the bits that are left stands anything, or nothing. */
-        const int zeros = __builtin_ctzll(a | UINT64_C(1) << 63);
-        if (zeros >= left) {
-            break;
-        }
+    int left = LIMB_BITS, zeros = __builtin_ctzll(a | highest);
+    while (zeros < left) {
         left -= zeros;
         a >>= zeros;
         top.a >>= zeros;
         q <<= zeros;
         r <<= zeros;
+        /* Whichever is subtracted, the zeros are the same: known before it is known which. */
+        zeros = __builtin_ctzll((a - b) | highest);
         const uint64_t less = 0 - (uint64_t)(top.a < top.b);
         subtract(&a, &b, less);
         subtract(&top.a, &top.b, less);

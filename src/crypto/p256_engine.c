@@ -38,40 +38,42 @@ enum status p256_point_load(struct p256_point64 *point, const struct public_key 
     return fe64_equal(&left, &right) ? STATUS_OK : STATUS_FAILED;
 }
 
-size_t p256_table_bytes(unsigned window)
+size_t p256_table_bytes(unsigned size)
 {
-    return p256_table_entries(window) * sizeof(struct p256_entry);
+    return p256_table_entries(p256_windows_of(size)) * sizeof(struct p256_entry);
 }
 
-static void build(const struct p256_shared *shared, struct p256_entry *table, unsigned window,
+static void build(const struct p256_shared *shared, struct p256_entry *table, unsigned windows,
                   const struct p256_point64 *point, struct p256_scratch64 *scratch)
 {
 #if defined(__x86_64__)
     if (shared->bmi2) {
-        p256_build_bmi2_vartime(table, window, point, scratch);
+        p256_build_bmi2_vartime(table, windows, point, scratch);
         return;
     }
 #endif
     (void)shared;
-    p256_build_portable_vartime(table, window, point, scratch);
+    p256_build_portable_vartime(table, windows, point, scratch);
 }
 
-static enum status table_build(const void *shared, void *scratch, unsigned window,
+static enum status table_build(const void *shared, void *scratch, unsigned size,
                                const struct public_key *key, void *table)
 {
     struct p256_point64 point;
     enum status status = p256_point_load(&point, key);
     if (status == STATUS_OK) {
-        build(shared, table, window, &point, scratch);
+        build(shared, table, p256_windows_of(size), &point, scratch);
     }
     return status;
 }
+
+#define GENERATOR_BYTES (p256_table_entries(P256_WINDOWS_GENERATOR) * sizeof(struct p256_entry))
 
 void p256_shared_free(void *memory)
 {
     struct p256_shared *shared = memory;
     if (shared != NULL) {
-        table_memory_free(shared->generator, p256_table_bytes(P256_WINDOW_GENERATOR));
+        table_memory_free(shared->generator, GENERATOR_BYTES);
         free(shared);
     }
 }
@@ -83,7 +85,7 @@ struct p256_shared *p256_shared_allocate(void)
         return NULL;
     }
     shared->bmi2 = cpu_features_read().bmi2_adx;
-    shared->generator = table_memory_new(p256_table_bytes(P256_WINDOW_GENERATOR));
+    shared->generator = table_memory_new(GENERATOR_BYTES);
     if (shared->generator == NULL) {
         free(shared);
         return NULL;
@@ -100,29 +102,28 @@ static void *shared_new(void)
         p256_shared_free(shared);
         return NULL;
     }
-    build(shared, shared->generator, P256_WINDOW_GENERATOR, &p256_generator, scratch);
+    build(shared, shared->generator, P256_WINDOWS_GENERATOR, &p256_generator, scratch);
     free(scratch);
     return shared;
 }
 
-static void verify_known(const void *memory, void *scratch, unsigned window,
-                         struct engine_job *jobs, size_t count)
+static void verify_known(const void *memory, void *scratch, unsigned size, struct engine_job *jobs,
+                         size_t count)
 {
     const struct p256_shared *shared = memory;
 #if defined(__x86_64__)
     if (shared->bmi2) {
-        p256_verify_bmi2(shared->generator, scratch, window, jobs, count);
+        p256_verify_bmi2(shared->generator, scratch, p256_windows_of(size), jobs, count);
         return;
     }
 #endif
-    p256_verify_portable(shared->generator, scratch, window, jobs, count);
+    p256_verify_portable(shared->generator, scratch, p256_windows_of(size), jobs, count);
 }
 
 const struct engine p256_engine_portable = {
     .tier = ENGINE_PORTABLE,
     .key_type = KEY_P256,
-    .window_min = P256_WINDOW_MIN,
-    .window_max = P256_WINDOW_MAX,
+    .size_max = P256_SIZE_MAX,
     .table_bytes = p256_table_bytes,
     .table_build = table_build,
     .shared_new = shared_new,

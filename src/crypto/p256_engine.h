@@ -7,7 +7,7 @@
 
 /* struct engine.shared of either engine. */
 struct p256_shared {
-    struct p256_entry *generator; /* window P256_WINDOW_GENERATOR */
+    struct p256_entry *generator; /* of P256_WINDOWS_GENERATOR windows */
     bool bmi2;                    /* the CPU has what p256_verify_bmi2.c is compiled for */
 };
 
@@ -42,23 +42,31 @@ struct p256_scratch64 {
 };
 
 /* The two compilations of p256_verify64.h. verify: struct engine.verify_known. build: from a point
- * of the curve, the table for `window`, entries in the domain of p256_field64.h. chain: 2^i P
+ * of the curve, the table of so many windows, entries in the domain of p256_field64.h. chain: 2^i P
  * into scratch->chain_x, _y, _z. */
 void p256_verify_portable(const struct p256_entry *generator, struct p256_scratch64 *scratch,
-                          unsigned window, struct engine_job *jobs, size_t count);
-void p256_build_portable_vartime(struct p256_entry *table, unsigned window,
+                          unsigned windows, struct engine_job *jobs, size_t count);
+void p256_build_portable_vartime(struct p256_entry *table, unsigned windows,
                                  const struct p256_point64 *point, struct p256_scratch64 *scratch);
 void p256_chain_portable_vartime(const struct p256_point64 *point, struct p256_scratch64 *scratch);
 #if defined(__x86_64__)
 void p256_verify_bmi2(const struct p256_entry *generator, struct p256_scratch64 *scratch,
-                      unsigned window, struct engine_job *jobs, size_t count);
-void p256_build_bmi2_vartime(struct p256_entry *table, unsigned window,
+                      unsigned windows, struct engine_job *jobs, size_t count);
+void p256_build_bmi2_vartime(struct p256_entry *table, unsigned windows,
                              const struct p256_point64 *point, struct p256_scratch64 *scratch);
 void p256_chain_bmi2_vartime(const struct p256_point64 *point, struct p256_scratch64 *scratch);
 #endif
 
+/* Tables of size 0 have P256_WINDOWS_MAX windows, of every next size one less. */
+#define P256_SIZE_MAX (P256_WINDOWS_MAX - P256_WINDOWS_MIN)
+
+static inline unsigned p256_windows_of(unsigned size)
+{
+    return P256_WINDOWS_MAX - size;
+}
+
 /* struct engine's members that are the same for all. */
-size_t p256_table_bytes(unsigned window);
+size_t p256_table_bytes(unsigned size);
 void p256_shared_free(void *memory);
 /* An engine's shared part without the generator's table written; NULL when memory fails. */
 struct p256_shared *p256_shared_allocate(void);

@@ -4,14 +4,14 @@
 
 #include <stdlib.h>
 
-static enum status table_build(const void *shared, void *scratch, unsigned window,
+static enum status table_build(const void *shared, void *scratch, unsigned size,
                                const struct public_key *key, void *table)
 {
     struct p256_point64 point;
     (void)shared;
     enum status status = p256_point_load(&point, key);
     if (status == STATUS_OK) {
-        p256_build_ifma_vartime(table, window, &point, scratch);
+        p256_build_ifma_vartime(table, p256_windows_of(size), &point, scratch);
     }
     return status;
 }
@@ -25,16 +25,16 @@ static void *shared_new(void)
         p256_shared_free(shared);
         return NULL;
     }
-    p256_build_ifma_vartime(shared->generator, P256_WINDOW_GENERATOR, &p256_generator, scratch);
+    p256_build_ifma_vartime(shared->generator, P256_WINDOWS_GENERATOR, &p256_generator, scratch);
     free(scratch);
     return shared;
 }
 
-static void verify_known(const void *memory, void *scratch, unsigned window,
-                         struct engine_job *jobs, size_t count)
+static void verify_known(const void *memory, void *scratch, unsigned size, struct engine_job *jobs,
+                         size_t count)
 {
     const struct p256_shared *shared = memory;
-    p256_verify_ifma(shared->generator, scratch, window, jobs, count);
+    p256_verify_ifma(shared->generator, scratch, p256_windows_of(size), jobs, count);
 }
 
 static void verify_unknown(const void *memory, void *scratch, struct engine_job *jobs, size_t count)
@@ -50,8 +50,7 @@ static void verify_unknown(const void *memory, void *scratch, struct engine_job 
 const struct engine p256_engine_ifma = {
     .tier = ENGINE_IFMA,
     .key_type = KEY_P256,
-    .window_min = P256_WINDOW_MIN,
-    .window_max = P256_WINDOW_MAX,
+    .size_max = P256_SIZE_MAX,
     .table_bytes = p256_table_bytes,
     .table_build = table_build,
     .shared_new = shared_new,

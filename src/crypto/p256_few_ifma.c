@@ -25,10 +25,10 @@ FE8_PRODUCT struct xyzz8 fold_lanes(const struct xyzz8 *a, int distance, bool la
     return add_full(a, &b, last);
 }
 
-static struct layout layout_for(size_t live, unsigned window)
+static struct layout layout_for(size_t live, unsigned windows)
 {
     struct layout layout = {.live = live, .lanes_log2 = live > 2 ? 1 : live > 1 ? 2 : 3};
-    const size_t lanes = (size_t)1 << layout.lanes_log2, terms = p256_terms(window);
+    const size_t lanes = (size_t)1 << layout.lanes_log2, terms = P256_TERMS(windows);
     layout.slots = (terms + lanes - 1) / lanes;
     const size_t in_last = terms - (layout.slots - 1) * lanes;
     for (size_t lane = 0; lane < FE8_LANES; lane++) {
@@ -54,17 +54,17 @@ static void spread_terms(struct p256_scratch_ifma *scratch, const struct layout 
 
 /* From a few signatures to terms over several lanes each. */
 static void place_terms(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,
-                        unsigned window, const struct layout *layout)
+                        unsigned windows, const struct layout *layout)
 {
     struct p256_loading *loading = &scratch->loading;
-    const size_t lanes = (size_t)1 << layout->lanes_log2, of_key = p256_windows(window);
-    const size_t terms = p256_terms(window);
+    const size_t lanes = (size_t)1 << layout->lanes_log2, of_key = windows;
+    const size_t terms = P256_TERMS(windows);
     uintptr_t own[P256_TERMS_MAX];
     p256_load_invert_vartime(loading);
     for (size_t i = layout->live; i-- > 0;) {
         const struct p256_signature *signature = &loading->signatures[i];
         p256_load_u2(loading, i);
-        p256_recode_vartime(own, 1, signature->u2, window, signature->job->table);
+        p256_recode_vartime(own, 1, signature->u2, windows, signature->job->table);
         spread_terms(scratch, layout, i, own, 0, of_key);
         /* Where there is no term any entry does: what it gives is not used. */
         spread_terms(scratch, layout, i, own, terms, layout->slots * lanes - terms);
@@ -72,7 +72,7 @@ static void place_terms(const struct p256_entry *generator, struct p256_scratch_
     p256_load_digests(loading);
     for (size_t i = 0; i < layout->live; i++) {
         p256_load_u1(loading, i);
-        p256_recode_vartime(own, 1, loading->signatures[i].u1, P256_WINDOW_GENERATOR, generator);
+        p256_recode_vartime(own, 1, loading->signatures[i].u1, P256_WINDOWS_GENERATOR, generator);
         spread_terms(scratch, layout, i, own, of_key, terms - of_key);
     }
     /* Lanes left over repeat the last signature. */
@@ -86,13 +86,13 @@ static void place_terms(const struct p256_entry *generator, struct p256_scratch_
 }
 
 void p256_verify_few_ifma(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,
-                          unsigned window)
+                          unsigned windows)
 {
     const size_t live = scratch->loading.live;
-    const struct layout layout = layout_for(live, window);
+    const struct layout layout = layout_for(live, windows);
     const struct p256_signature *lanes[FE8_LANES];
     __mmask8 exceptional = 0;
-    place_terms(generator, scratch, window, &layout);
+    place_terms(generator, scratch, windows, &layout);
     for (size_t lane = 0; lane < FE8_LANES; lane++) {
         const size_t index = lane >> layout.lanes_log2;
         lanes[lane] = &scratch->loading.signatures[index < live ? index : live - 1];
@@ -102,11 +102,8 @@ void p256_verify_few_ifma(const struct p256_entry *generator, struct p256_scratc
         sum = fold_lanes(&sum, distance, false);
     }
     sum = fold_lanes(&sum, 1, true);
-    const struct fe8 zero = {{_mm512_setzero_si512(), _mm512_setzero_si512(),
-                              _mm512_setzero_si512(), _mm512_setzero_si512(),
-                              _mm512_setzero_si512()}};
     const struct fe8 minus_x = fe8_p_minus(2, &sum.x);
-    const __mmask8 good = p256_decide_ifma(lanes, &zero, &sum.zz, &minus_x, &exceptional);
+    const __mmask8 good = p256_decide_ifma(lanes, &sum.zz, &minus_x, &exceptional);
     for (size_t i = 0; i < live; i++) {
         const unsigned bit = 1u << (i << layout.lanes_log2);
         scratch->loading.signatures[i].job->status = (exceptional & bit) != 0 ? STATUS_AGAIN

@@ -12,8 +12,8 @@
 #define P256_STEPS_MAX (P256_GROUPS * ((P256_TERMS_MAX + 1) / 2))
 
 /* Windows of a key that has no table. */
-#define P256_WINDOW_UNKNOWN  5
-#define P256_UNKNOWN_ENTRIES ((size_t)1 << (P256_WINDOW_UNKNOWN - 1))
+#define P256_WINDOWS_UNKNOWN 52
+#define P256_UNKNOWN_ENTRIES ((size_t)1 << (P256_SCALAR_BITS / P256_WINDOWS_UNKNOWN))
 
 struct p256_point8 {
     struct fe8 x, y;
@@ -44,36 +44,34 @@ extern const struct fe8_constant fe8_r2;
  * lane. Carried, below 1.2. */
 struct fe8 fe8_invert_vartime(const struct fe8 *a);
 
-/* Lanes whose signature is valid: where x zz = -minus_x for x = r + offset or r + n + offset. zz
- * carried, below 4.3; offset wide, at most 6.4; minus_x wide, 0 to 3. Lanes whose zz is zero are
- * added to *exceptional. */
-__mmask8 p256_decide_ifma(const struct p256_signature *const lanes[FE8_LANES],
-                          const struct fe8 *offset, const struct fe8 *zz, const struct fe8 *minus_x,
-                          __mmask8 *exceptional);
+/* Lanes whose signature is valid: where x zz = -minus_x for x = r or r + n. zz carried, below 4.3;
+ * minus_x wide, 0 to 3. Lanes whose zz is zero are added to *exceptional. */
+__mmask8 p256_decide_ifma(const struct p256_signature *const lanes[FE8_LANES], const struct fe8 *zz,
+                          const struct fe8 *minus_x, __mmask8 *exceptional);
 
 /* Eight points in the domain, wide and below 16, as entries. */
 void p256_store_ifma(struct p256_entry *const out[FE8_LANES], const struct fe8 *x,
                      const struct fe8 *y);
 
 /* struct engine.table_build's second half: the table of a point of the curve. */
-void p256_build_ifma_vartime(struct p256_entry *table, unsigned window,
+void p256_build_ifma_vartime(struct p256_entry *table, unsigned windows,
                              const struct p256_point64 *point, struct p256_scratch_ifma *scratch);
 
 /* From scratch->loading, after p256_load, with live > 0, to the terms of every lane, for a
  * signature a lane: u1 and u2 are not stored. */
 void p256_load_terms_ifma_vartime(const struct p256_entry *generator,
-                                  struct p256_scratch_ifma *scratch, unsigned window);
+                                  struct p256_scratch_ifma *scratch, unsigned windows);
 
 /* From scratch->loading, after p256_load, with 1 <= live <= P256_FEW_MAX, to the jobs' statuses. */
 #define P256_FEW_MAX 4
 void p256_verify_few_ifma(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,
-                          unsigned window);
+                          unsigned windows);
 
 /* struct engine.verify_known and verify_unknown. */
 void p256_verify_unknown_ifma(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,
                               struct engine_job *jobs, size_t count);
 void p256_verify_ifma(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,
-                      unsigned window, struct engine_job *jobs, size_t count);
+                      unsigned windows, struct engine_job *jobs, size_t count);
 
 #endif
 #endif

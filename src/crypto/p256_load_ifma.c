@@ -43,10 +43,12 @@ static struct fe8 inverse_vartime(const struct fe8 *a)
 }
 
 /* The terms of eight scalars, digits below n: window i of lane j in slots[i][j], entries of the
- * table at `base`; and their cache lines are asked for. p256_recode_constant, eight times. */
-FE8_INLINE void recode(uintptr_t (*slots)[FE8_LANES], const struct fe8 *scalar, unsigned window,
-                       __m512i base)
+ * lane's table, which begins at `base`; and their cache lines are asked for. p256_recode_vartime,
+ * eight times. */
+static void recode(uintptr_t (*slots)[FE8_LANES], const struct fe8 *scalar, unsigned windows,
+                   __m512i base)
 {
+    const struct windows shape = p256_windows(windows);
     const struct fe8 n = fe8_broadcast(&order8_n);
     const __mmask8 even = _mm512_testn_epi64_mask(scalar->v[0], fe8_set1(1));
     struct fe8 odd = fe8_sub(&n, scalar);
@@ -59,19 +61,17 @@ FE8_INLINE void recode(uintptr_t (*slots)[FE8_LANES], const struct fe8 *scalar, 
     for (int i = 0; i < 3; i++) {
         bits[i] = _mm512_or_si512(_mm512_srli_epi64(k[i], 1), _mm512_slli_epi64(k[i + 1], 63));
     }
-    bits[3] = _mm512_srli_epi64(k[3], 1);
+    bits[3] = _mm512_or_si512(_mm512_srli_epi64(k[3], 1), fe8_set1(UINT64_C(1) << 63));
     bits[4] = _mm512_setzero_si512();
-    const unsigned count = (unsigned)p256_windows(window);
-    const uint64_t half = UINT64_C(1) << (window - 1);
-#pragma GCC unroll 64
-    for (unsigned i = 0; i < count; i++) {
-        const unsigned word = i * window / 64, shift = i * window % 64;
-        __m512i digit = _mm512_srli_epi64(bits[word], shift);
-        if (shift + window > 64) {
-            digit = _mm512_or_si512(digit, _mm512_slli_epi64(bits[word + 1], 64 - shift));
-        }
-        const __mmask8 negative = i + 1 < count ? _mm512_testn_epi64_mask(digit, fe8_set1(half))
-                                                : 0;
+    unsigned position = 0;
+    for (unsigned i = 0; i < windows; i++) {
+        const unsigned width = window_bits(&shape, i), word = position / 64;
+        const unsigned shift = position % 64;
+        const uint64_t half = UINT64_C(1) << (width - 1);
+        /* A shift by 64 gives zero. */
+        __m512i digit = _mm512_or_si512(_mm512_srlv_epi64(bits[word], fe8_set1(shift)),
+                                        _mm512_sllv_epi64(bits[word + 1], fe8_set1(64 - shift)));
+        const __mmask8 negative = _mm512_testn_epi64_mask(digit, fe8_set1(half));
         digit = _mm512_mask_xor_epi64(digit, negative, digit, fe8_set1(UINT64_MAX));
         digit = _mm512_and_si512(digit, fe8_set1(half - 1));
         _Static_assert(sizeof(struct p256_entry) == 64, "the shift");
@@ -79,31 +79,11 @@ FE8_INLINE void recode(uintptr_t (*slots)[FE8_LANES], const struct fe8 *scalar, 
         term = _mm512_mask_add_epi64(term, negative ^ even, term, fe8_set1(1));
         _mm512_store_si512((void *)slots[i], term);
         base = _mm512_add_epi64(base, fe8_set1(half * sizeof(struct p256_entry)));
+        position += width;
 #pragma GCC unroll 8
         for (int lane = 0; lane < FE8_LANES; lane++) {
             __builtin_prefetch((const void *)slots[i][lane]);
         }
-    }
-}
-
-static void recode_key(uintptr_t (*slots)[FE8_LANES], const struct fe8 *scalar, unsigned window,
-                       __m512i base)
-{
-    switch (window) {
-    case 4:
-        recode(slots, scalar, 4, base);
-        return;
-    case 5:
-        recode(slots, scalar, 5, base);
-        return;
-    case 6:
-        recode(slots, scalar, 6, base);
-        return;
-    case 7:
-        recode(slots, scalar, 7, base);
-        return;
-    default:
-        recode(slots, scalar, P256_WINDOW_MAX, base);
     }
 }
 
@@ -120,7 +100,7 @@ static struct fe8 load_words(const uint64_t (*const words[FE8_LANES])[4])
  * the next I = s[g] I / R. u2 = r w / R, u1 = e w / R, below 1.1 * 1.1 / 16 + 1 before the last
  * step. */
 void p256_load_terms_ifma_vartime(const struct p256_entry *generator,
-                                  struct p256_scratch_ifma *scratch, unsigned window)
+                                  struct p256_scratch_ifma *scratch, unsigned windows)
 {
     struct p256_loading *loading = &scratch->loading;
     const size_t live = loading->live, groups = (live + FE8_LANES - 1) / FE8_LANES;
@@ -151,10 +131,9 @@ void p256_load_terms_ifma_vartime(const struct p256_entry *generator,
         struct fe8 u2 = load_words(words);
         u2 = order8_mul(&u2, &w[g]);
         u2 = order8_canonical(&u2);
-        recode_key(scratch->terms[g], &u2, window, _mm512_loadu_si512((const void *)tables));
+        recode(scratch->terms[g], &u2, windows, _mm512_loadu_si512((const void *)tables));
     }
     p256_load_digests(loading);
-    const size_t of_key = p256_windows(window);
     for (size_t g = 0; g < groups; g++) {
         _Alignas(64) uint64_t e[FE8_LANES][4];
         for (size_t lane = 0; lane < FE8_LANES; lane++) {
@@ -165,7 +144,7 @@ void p256_load_terms_ifma_vartime(const struct p256_entry *generator,
         struct fe8 u1 = load_words(words);
         u1 = order8_mul(&u1, &w[g]);
         u1 = order8_canonical(&u1);
-        recode(scratch->terms[g] + of_key, &u1, P256_WINDOW_GENERATOR,
+        recode(scratch->terms[g] + windows, &u1, P256_WINDOWS_GENERATOR,
                fe8_set1((uint64_t)(uintptr_t)generator));
     }
 }

@@ -150,30 +150,30 @@ static void add_run(struct p256_scratch_ifma *scratch, size_t vectors, size_t be
 }
 
 /* As p256_build in p256_verify64.h. */
-void p256_build_ifma_vartime(struct p256_entry *table, unsigned window,
+void p256_build_ifma_vartime(struct p256_entry *table, unsigned windows,
                              const struct p256_point64 *point, struct p256_scratch_ifma *scratch)
 {
     _Static_assert(2 * VECTORS_MAX <= P256_GROUPS * P256_TERMS_MAX, "two operands a vector");
     struct p256_entry *doublings = (struct p256_entry *)(void *)scratch->build.chain;
     uintptr_t(*a)[FE8_LANES] = &scratch->terms[0][0];
     uintptr_t(*b)[FE8_LANES] = a + VECTORS_MAX;
-    const size_t windows = p256_windows(window);
+    const struct windows shape = p256_windows(windows);
     p256_chain_bmi2_vartime(point, &scratch->build);
     normalise(doublings, scratch);
-    for (size_t i = 0; i < windows; i++) {
-        table[i << (window - 1)] = doublings[i * window];
+    for (unsigned i = 0; i < windows; i++) {
+        table[window_entry(&shape, i)] = doublings[window_position(&shape, i)];
     }
-    for (unsigned level = 1; level < window; level++) {
+    for (unsigned level = 1; level < window_bits(&shape, 0); level++) {
         const size_t below = (size_t)1 << (level - 1);
-        const size_t of_level = level > p256_top_bits(window) ? windows - 1 : windows;
-        const size_t additions = of_level * below;
+        const size_t additions = (level < shape.bits ? windows : shape.wide) * below;
         size_t slot = 0;
         for (size_t t = 0; t < additions || slot % FE8_LANES != 0; t++) {
             /* A vector that is not full repeats the last addition. */
-            const size_t own = t < additions ? t : additions - 1;
-            const size_t i = own >> (level - 1), j = own & (below - 1);
-            a[slot / FE8_LANES][slot % FE8_LANES] = (uintptr_t)&table[(i << (window - 1)) + j];
-            b[slot / FE8_LANES][slot % FE8_LANES] = (uintptr_t)&doublings[i * window + level];
+            const size_t own = t < additions ? t : additions - 1, j = own & (below - 1);
+            const unsigned i = (unsigned)(own >> (level - 1));
+            a[slot / FE8_LANES][slot % FE8_LANES] = (uintptr_t)&table[window_entry(&shape, i) + j];
+            b[slot / FE8_LANES][slot % FE8_LANES] =
+                (uintptr_t)&doublings[window_position(&shape, i) + level];
             if (++slot == VECTORS_MAX * FE8_LANES) {
                 add_run(scratch, VECTORS_MAX, below);
                 slot = 0;

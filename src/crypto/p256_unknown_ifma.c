@@ -189,23 +189,23 @@ static struct xyzz8 sum_of_group(const struct p256_entry *generator,
                                  struct p256_scratch_ifma *scratch,
                                  const struct p256_signature *const lanes[FE8_LANES])
 {
-    const size_t windows = p256_windows(P256_WINDOW_UNKNOWN);
-    const size_t of_generator = p256_windows(P256_WINDOW_GENERATOR);
+    const struct windows shape = p256_windows(P256_WINDOWS_UNKNOWN);
     uintptr_t(*terms)[FE8_LANES] = scratch->terms[0], (*more)[FE8_LANES] = scratch->terms[1];
     for (size_t lane = 0; lane < FE8_LANES; lane++) {
-        p256_recode_vartime(&more[0][lane], FE8_LANES, lanes[lane]->u1, P256_WINDOW_GENERATOR,
+        p256_recode_vartime(&more[0][lane], FE8_LANES, lanes[lane]->u1, P256_WINDOWS_GENERATOR,
                             generator);
-        p256_recode_vartime(&terms[0][lane], FE8_LANES, lanes[lane]->u2, P256_WINDOW_UNKNOWN,
+        p256_recode_vartime(&terms[0][lane], FE8_LANES, lanes[lane]->u2, P256_WINDOWS_UNKNOWN,
                             scratch->multiples[lane]);
-        /* One window's entries serve all. */
-        for (size_t i = 0; i < windows; i++) {
-            terms[i][lane] -= i * sizeof scratch->multiples[lane];
+        /* The lowest window's entries serve all. */
+        for (unsigned i = 0; i < shape.count; i++) {
+            terms[i][lane] -= window_entry(&shape, i) * sizeof(struct p256_entry);
         }
     }
-    struct p256_point8 point = {load_x(terms[windows - 1]), load_y(terms[windows - 1])};
+    const unsigned top = shape.count - 1;
+    struct p256_point8 point = {load_x(terms[top]), load_y(terms[top])};
     struct jacobian8 sum = {point.x, fe8_fold(&point.y), fe8_broadcast(&fe8_one)};
-    for (size_t i = windows - 1; i-- > 0;) {
-        for (int j = 0; j < P256_WINDOW_UNKNOWN; j++) {
+    for (unsigned i = top; i-- > 0;) {
+        for (unsigned j = window_bits(&shape, i); j > 0; j--) {
             sum = doubled(&sum);
         }
         point = (struct p256_point8){load_x(terms[i]), load_y(terms[i])};
@@ -213,9 +213,8 @@ static struct xyzz8 sum_of_group(const struct p256_entry *generator,
     }
     struct xyzz8 all = {.x = sum.x, .y = sum.y, .zz = carried(fe8_square(&sum.z))};
     all.zzz = carried(fe8_mul(&all.zz, &sum.z));
-    _Static_assert((P256_SCALAR_BITS + P256_WINDOW_GENERATOR - 1) / P256_WINDOW_GENERATOR % 2 == 0,
-                   "two at a time");
-    for (size_t i = 0; i < of_generator; i += 2) {
+    _Static_assert(P256_WINDOWS_GENERATOR % 2 == 0, "two at a time");
+    for (size_t i = 0; i < P256_WINDOWS_GENERATOR; i += 2) {
         point = (struct p256_point8){load_x(more[i]), load_y(more[i])};
         all = add_mixed(&all, &point, false, false);
         point = (struct p256_point8){load_x(more[i + 1]), load_y(more[i + 1])};
@@ -241,9 +240,6 @@ void p256_verify_unknown_ifma(const struct p256_entry *generator, struct p256_sc
     for (size_t i = 0; i < live; i++) {
         p256_load_u1(loading, i);
     }
-    const struct fe8 zero = {{_mm512_setzero_si512(), _mm512_setzero_si512(),
-                              _mm512_setzero_si512(), _mm512_setzero_si512(),
-                              _mm512_setzero_si512()}};
     for (size_t first = 0; first < live; first += FE8_LANES) {
         const struct p256_signature *lanes[FE8_LANES];
         __mmask8 invalid, exceptional = 0;
@@ -255,7 +251,7 @@ void p256_verify_unknown_ifma(const struct p256_entry *generator, struct p256_sc
         make_multiples(scratch, &q);
         const struct xyzz8 sum = sum_of_group(generator, scratch, lanes);
         const struct fe8 minus_x = fe8_p_minus(2, &sum.x);
-        const __mmask8 good = p256_decide_ifma(lanes, &zero, &sum.zz, &minus_x, &exceptional);
+        const __mmask8 good = p256_decide_ifma(lanes, &sum.zz, &minus_x, &exceptional);
         for (size_t lane = 0; lane < FE8_LANES && first + lane < live; lane++) {
             const unsigned bit = 1u << lane;
             lanes[lane]->job->status = (invalid & bit) != 0       ? STATUS_FAILED

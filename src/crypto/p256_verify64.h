@@ -211,27 +211,27 @@ static void load_points(struct p256_point64 *points, const uintptr_t *terms, siz
 }
 
 void P256_NAME(p256_verify)(const struct p256_entry *generator, struct p256_scratch64 *scratch,
-                            unsigned window, struct engine_job *jobs, size_t count)
+                            unsigned windows, struct engine_job *jobs, size_t count)
 {
     struct p256_loading *loading = &scratch->loading;
     p256_load(loading, jobs, count);
-    const size_t live = loading->live, of_key = p256_windows(window);
+    const size_t live = loading->live;
     if (live == 0) {
         return;
     }
     p256_load_invert_vartime(loading);
-    size_t terms = p256_terms(window);
+    size_t terms = P256_TERMS(windows);
     for (size_t i = live; i-- > 0;) {
         const struct p256_signature *signature = &loading->signatures[i];
         scratch->exceptional[i] = false;
         p256_load_u2(loading, i);
-        p256_recode_vartime(scratch->terms[i], 1, signature->u2, window, signature->job->table);
+        p256_recode_vartime(scratch->terms[i], 1, signature->u2, windows, signature->job->table);
     }
     p256_load_digests(loading);
     for (size_t i = 0; i < live; i++) {
         p256_load_u1(loading, i);
-        p256_recode_vartime(scratch->terms[i] + of_key, 1, loading->signatures[i].u1,
-                            P256_WINDOW_GENERATOR, generator);
+        p256_recode_vartime(scratch->terms[i] + windows, 1, loading->signatures[i].u1,
+                            P256_WINDOWS_GENERATOR, generator);
     }
     for (size_t i = 0; i < live; i++) {
         load_points(scratch->points[i], scratch->terms[i], terms);
@@ -303,34 +303,33 @@ static void doublings_make(const struct p256_point64 *point, struct p256_scratch
     }
 }
 
-/* Entry j of window i is (2 j + 1) B with B = 2^(w i) P. Level l makes entries 2^(l-1) .. 2^l - 1
- * from the ones below by adding 2^l B, a doubling of the chain: (2 (2^(l-1) + j) + 1) B = (2 j + 1)
- * B + 2^l B. All the additions of a level are independent. The two operands are multiples k P, k' P
- * with 0 < k < k' < k + k' < n (k' = 2^(w i + l) is at most 2^255, k is smaller than k' and below
- * 2^(w (i + 1))): never equal, never opposite, so the level has no exceptions. */
-void P256_NAME2(p256_build)(struct p256_entry *table, unsigned window,
+/* Entry j of the window at bit b is (2 j + 1) B with B = 2^b P. Level l makes entries 2^(l-1) ..
+ * 2^l - 1 from the ones below by adding 2^l B, a doubling of the chain: (2 (2^(l-1) + j) + 1) B =
+ * (2 j + 1) B + 2^l B. All the additions of a level are independent. The two operands are multiples
+ * k P, k' P with 0 < k < k' < k + k' < n (k' = 2^(b + l) is at most 2^255, k is smaller than k',
+ * and their sum is a multiple of 2^b below 2^256, where b > 224 for the top window and n > 2^256 -
+ * 2^224): never equal, never opposite, so the level has no exceptions. */
+void P256_NAME2(p256_build)(struct p256_entry *table, unsigned windows,
                             const struct p256_point64 *point, struct p256_scratch64 *scratch)
 {
     _Static_assert(sizeof(struct p256_entry) == sizeof(struct p256_point64), "one is the other");
     struct p256_point64 *entries = (struct p256_point64 *)(void *)table;
-    const size_t windows = p256_windows(window);
+    const struct windows shape = p256_windows(windows);
     bool exceptional = false;
     doublings_make(point, scratch);
-    for (size_t i = 0; i < windows; i++) {
-        entries[i << (window - 1)] = scratch->chain[i * window];
+    for (unsigned i = 0; i < windows; i++) {
+        entries[window_entry(&shape, i)] = scratch->chain[window_position(&shape, i)];
     }
-    for (unsigned level = 1; level < window; level++) {
+    for (unsigned level = 1; level < window_bits(&shape, 0); level++) {
         const size_t below = (size_t)1 << (level - 1);
+        const unsigned of_level = level < shape.bits ? windows : shape.wide;
         size_t count = 0;
-        for (size_t i = 0; i < windows; i++) {
-            if (i + 1 == windows && level > p256_top_bits(window)) {
-                continue;
-            }
-            struct p256_point64 *first = &entries[i << (window - 1)];
+        for (unsigned i = 0; i < of_level; i++) {
+            struct p256_point64 *first = &entries[window_entry(&shape, i)];
             for (size_t j = 0; j < below; j++) {
                 scratch->pairs[count++] = (struct p256_pair64){
                     .a = &first[j],
-                    .b = &scratch->chain[i * window + level],
+                    .b = &scratch->chain[window_position(&shape, i) + level],
                     .out = &first[below + j]};
                 if (count == P256_PAIRS64_MAX) {
                     add_pairs(scratch->pairs, count, scratch->differences, scratch->products,

@@ -11,9 +11,11 @@
 
 #if defined(__x86_64__)
 
-/* A level costs one inversion, about 1.1 us, and saves an addition in XYZZ coordinates against an
- * affine one, 33 ns, for every vector of eight: worth it from so many vectors on. */
-#define LEVEL_VECTORS_MIN 32
+/* A level costs one inversion with what leads to it, about 0.8 us, and saves an addition in XYZZ
+ * coordinates against an affine one, 33 ns, for every vector of eight: worth it from so many
+ * vectors on. */
+#define LEVEL_VECTORS_MIN 25
+_Static_assert(LEVEL_VECTORS_MIN > 3 * P256_GROUPS, "add_slots finds four points at least");
 
 /* ---- affine levels ---- */
 
@@ -23,19 +25,18 @@ struct chain8 {
 };
 
 /* What an affine addition does with 1 / (b.x - a.x): slope = (b.y - a.y) / (b.x - a.x), x = slope^2
- * - a.x - b.x, y = slope (a.x - x) - a.y. With ky at least y's bound: the slope's factors are below
- * 1.3 and 2 ky + 1 <= 7, so slope < 1.6 and its square < 1.2. */
+ * - a.x - b.x, y = slope (a.x - x) - a.y. minus_sum: 2 kx p - a.x - b.x. With ky at least y's
+ * bound: the slope's factors are below 1.3 and 2 ky + 1 <= 7, so slope < 1.6 and its square < 1.2.
+ */
 FE8_PRODUCT struct p256_point8 affine_sum(const struct fe8 *ax, const struct fe8 *ay,
-                                          const struct fe8 *bx, const struct fe8 *by,
+                                          const struct fe8 *by, const struct fe8 *minus_sum,
                                           const struct fe8 *inverse, bool first)
 {
-    const uint64_t kx = first ? 1 : 4, ky = first ? 1 : 3;
+    const uint64_t ky = first ? 1 : 3;
     struct fe8 t = difference(by, ay, ky);
     const struct fe8 slope = carried(fe8_mul(&t, inverse));
-    t = fe8_add(ax, bx);
-    t = fe8_p_minus(2 * kx, &t);
     struct p256_point8 r;
-    r.x = fe8_square_add(&slope, &t);
+    r.x = fe8_square_add(&slope, minus_sum);
     if (!first) {
         r.x = fe8_fold(&r.x); /* below 9.2 before */
     }
@@ -77,8 +78,13 @@ static void first_level_back(struct p256_scratch_ifma *scratch, size_t groups, s
             const uintptr_t(*terms)[FE8_LANES] = &scratch->terms[g][2 * i];
             const struct fe8 inverse = carried(fe8_mul(&chains[g].product, &own->product));
             chains[g].product = carried(fe8_mul(&chains[g].product, &own->difference));
-            const struct fe8 ay = load_y(terms[0]), by = load_y(terms[1]), bx = load_x(terms[1]);
-            scratch->points[g][i] = affine_sum(&own->x, &ay, &bx, &by, &inverse, true);
+            const struct fe8 ay = load_y(terms[0]), by = load_y(terms[1]);
+            /* The difference is b.x - a.x + p: with 2 a.x it is a.x + b.x + p. */
+            struct fe8 t = fe8_digits(&own->difference);
+            t = fe8_add(&t, &own->x);
+            t = fe8_add(&t, &own->x);
+            t = fe8_p_minus(3, &t);
+            scratch->points[g][i] = affine_sum(&own->x, &ay, &by, &t, &inverse, true);
         }
     }
 }
@@ -111,7 +117,9 @@ static void level_back(struct p256_scratch_ifma *scratch, size_t groups, size_t 
             const struct p256_point8 *a = &scratch->points[g][2 * i], *b = a + 1;
             const struct fe8 inverse = carried(fe8_mul(&chains[g].product, &own->product));
             chains[g].product = carried(fe8_mul(&chains[g].product, &own->difference));
-            scratch->points[g][i] = affine_sum(&a->x, &a->y, &b->x, &b->y, &inverse, false);
+            struct fe8 t = fe8_add(&a->x, &b->x);
+            t = fe8_p_minus(8, &t);
+            scratch->points[g][i] = affine_sum(&a->x, &a->y, &b->y, &t, &inverse, false);
         }
     }
 }
@@ -183,28 +191,14 @@ static __mmask8 finish_group(const struct p256_scratch_ifma *scratch, size_t gro
         const size_t index = group * FE8_LANES + lane;
         lanes[lane] = &loading->signatures[index < loading->live ? index : loading->live - 1];
     }
-    struct fe8 offset = {{_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(),
-                          _mm512_setzero_si512(), _mm512_setzero_si512()}};
-    struct fe8 minus_x, zz;
-    if (!from_table && slots == 2) {
-        /* (a + b).x zz = X with zz = (b.x - a.x)^2, X = (b.y - a.y)^2 - (a.x + b.x) zz: r + a.x +
-         * b.x < 7.5 times zz < 4.3, less (b.y - a.y)^2 < 3. */
-        const struct p256_point8 *a = &scratch->points[group][0], *b = a + 1;
-        const struct fe8 p = difference(&b->x, &a->x, 4), d = difference(&b->y, &a->y, 3);
-        offset = fe8_add(&a->x, &b->x);
-        zz = carried(fe8_square(&p));
-        minus_x = fe8_square(&d);
-        minus_x = fe8_p_minus(3, &minus_x);
-        return p256_decide_ifma(lanes, &offset, &zz, &minus_x, exceptional);
-    }
     const struct xyzz8 sum = from_table ? add_slots(scratch, group, slots, 0xff, true, true)
                                         : add_slots(scratch, group, slots, 0xff, false, true);
-    minus_x = fe8_p_minus(2, &sum.x);
-    return p256_decide_ifma(lanes, &offset, &sum.zz, &minus_x, exceptional);
+    const struct fe8 minus_x = fe8_p_minus(2, &sum.x);
+    return p256_decide_ifma(lanes, &sum.zz, &minus_x, exceptional);
 }
 
 void p256_verify_ifma(const struct p256_entry *generator, struct p256_scratch_ifma *scratch,
-                      unsigned window, struct engine_job *jobs, size_t count)
+                      unsigned windows, struct engine_job *jobs, size_t count)
 {
     p256_load(&scratch->loading, jobs, count);
     const size_t live = scratch->loading.live, groups = (live + FE8_LANES - 1) / FE8_LANES;
@@ -212,14 +206,14 @@ void p256_verify_ifma(const struct p256_entry *generator, struct p256_scratch_if
         return;
     }
     if (live <= P256_FEW_MAX) {
-        p256_verify_few_ifma(generator, scratch, window);
+        p256_verify_few_ifma(generator, scratch, windows);
         return;
     }
-    p256_load_terms_ifma_vartime(generator, scratch, window);
+    p256_load_terms_ifma_vartime(generator, scratch, windows);
     __mmask8 exceptional[P256_GROUPS] = {0};
     bool from_table = true;
-    size_t slots = p256_terms(window);
-    while (slots > 2 && groups * (slots / 2) >= LEVEL_VECTORS_MIN) {
+    size_t slots = P256_TERMS(windows);
+    while (groups * (slots / 2) >= LEVEL_VECTORS_MIN) {
         slots = add_level(scratch, groups, slots, from_table, exceptional);
         from_table = false;
     }

@@ -8,18 +8,18 @@
  * generously. */
 #define LIBRARY_KEY_BYTES 4096
 
-static size_t table_bytes(unsigned window)
+static size_t table_bytes(unsigned size)
 {
-    (void)window;
+    (void)size;
     return sizeof(struct reference_key) + LIBRARY_KEY_BYTES;
 }
 
-static enum status table_build(const void *shared, void *scratch, unsigned window,
+static enum status table_build(const void *shared, void *scratch, unsigned size,
                                const struct public_key *key, void *table)
 {
     (void)shared;
     (void)scratch;
-    (void)window;
+    (void)size;
     return reference_key_init(table, key);
 }
 
@@ -28,12 +28,12 @@ static void table_cleanup(void *table)
     reference_key_cleanup(table);
 }
 
-static void verify_known(const void *shared, void *scratch, unsigned window,
-                         struct engine_job *jobs, size_t count)
+static void verify_known(const void *shared, void *scratch, unsigned size, struct engine_job *jobs,
+                         size_t count)
 {
     (void)shared;
     (void)scratch;
-    (void)window;
+    (void)size;
     for (size_t i = 0; i < count; i++) {
         jobs[i].status = reference_verify_prepared(jobs[i].algorithm, jobs[i].table,
                                                    jobs[i].message, jobs[i].signature);

@@ -48,7 +48,7 @@ struct verifier *verifier_new(const struct verifier_options *options)
     for (int type = KEY_NONE + 1; good && type < KEY_TYPES; type++) {
         const struct engine *engine = engine_choose(tier, (enum public_key_type)type);
         verifier->engines[type] = engine;
-        verifier->windows[type] = key_contexts_window(engine, options->key_memory_bytes);
+        verifier->table_sizes[type] = key_contexts_table_size(engine, options->key_memory_bytes);
         if (engine->shared_new != NULL) {
             verifier->shared[type] = engine->shared_new();
             good = verifier->shared[type] != NULL;

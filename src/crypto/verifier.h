@@ -13,7 +13,7 @@ struct verifier {
     enum engine_tier tier;
     const struct engine *engines[KEY_TYPES];
     void *shared[KEY_TYPES];
-    unsigned windows[KEY_TYPES];
+    unsigned table_sizes[KEY_TYPES];
     struct key_contexts *contexts;
     /* Written once a call, not once a signature. */
     _Atomic uint64_t signatures[SIGNATURE_ALGORITHMS][ENGINE_TIERS];

@@ -34,8 +34,14 @@ static void apply_arithmetic(struct avx512_results *out, __m512i a, __m512i b, _
     put(out, _mm512_ternarylogic_epi32(a, b, c, 0xe8));
 }
 
-static void apply_shifts(struct avx512_results *out, __m512i a)
+static void apply_shifts(struct avx512_results *out, __m512i a, __m512i b)
 {
+    /* By up to 127, and by whatever is there. */
+    const __m512i shifts = _mm512_and_si512(b, _mm512_set1_epi64(127));
+    put(out, _mm512_srlv_epi64(a, shifts));
+    put(out, _mm512_sllv_epi64(a, shifts));
+    put(out, _mm512_srlv_epi64(a, b));
+    put(out, _mm512_sllv_epi64(a, b));
     put(out, _mm512_srli_epi64(a, 0));
     put(out, _mm512_srli_epi64(a, 12));
     put(out, _mm512_srli_epi64(a, 63));
@@ -98,7 +104,7 @@ void APPLY_NAME(const uint64_t operands[3][8], unsigned mask, struct avx512_resu
     const __m512i c = _mm512_loadu_si512(operands[2]);
     out->count = 0;
     apply_arithmetic(out, a, b, c);
-    apply_shifts(out, a);
+    apply_shifts(out, a, b);
     apply_masks(out, a, b, c, mask);
     apply_places(out, a, b, operands[2]);
 }

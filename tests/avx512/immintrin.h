@@ -94,6 +94,24 @@ AVX512_INLINE __m512i avx512_sll_qwords(__m512i a, unsigned shift)
     return shift < 64 ? a << shift : a ^ a;
 }
 
+AVX512_CALL __m512i avx512_srlv_qwords(__m512i a, __m512i shifts)
+{
+    AVX512_COUNT(arithmetic);
+    for (int i = 0; i < 8; i++) {
+        a[i] = shifts[i] < 64 ? a[i] >> shifts[i] : 0;
+    }
+    return a;
+}
+
+AVX512_CALL __m512i avx512_sllv_qwords(__m512i a, __m512i shifts)
+{
+    AVX512_COUNT(arithmetic);
+    for (int i = 0; i < 8; i++) {
+        a[i] = shifts[i] < 64 ? a[i] << shifts[i] : 0;
+    }
+    return a;
+}
+
 /* The sign above what was shifted: from 64 on nothing else. */
 AVX512_INLINE __m512i avx512_sra_qwords(__m512i a, unsigned shift)
 {
@@ -407,6 +425,8 @@ AVX512_INLINE __m128i avx512_lowest_block(__m512i a)
 #define _mm512_add_epi32                      avx512_add_dwords
 #define _mm512_srli_epi64(a, n)               avx512_srl_qwords(a, n)
 #define _mm512_slli_epi64(a, n)               avx512_sll_qwords(a, n)
+#define _mm512_srlv_epi64                     avx512_srlv_qwords
+#define _mm512_sllv_epi64                     avx512_sllv_qwords
 #define _mm512_srai_epi64(a, n)               avx512_sra_qwords(a, n)
 #define _mm512_srli_epi32(a, n)               avx512_srl_dwords(a, n)
 #define _mm512_ror_epi64(a, n)                avx512_ror_qwords(a, n)

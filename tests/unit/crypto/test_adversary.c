@@ -182,8 +182,8 @@ static void compose(struct verifier *verifier, struct verify_scratch *scratch,
         for (size_t i = 0; i < count; i++) {
             cr_assert_eq(jobs[i].status, subjects[chosen[i]].expected,
                          "%s, %u: job %zu of %zu, subject %zu of algorithm %d: %d",
-                         verifier_implementation(verifier), (unsigned)verifier->windows[KEY_P256],
-                         i, count, chosen[i], (int)jobs[i].algorithm, (int)jobs[i].status);
+                         verifier_implementation(verifier), verifier->table_sizes[KEY_P256], i,
+                         count, chosen[i], (int)jobs[i].algorithm, (int)jobs[i].status);
         }
     }
 }

@@ -213,27 +213,27 @@ Test(batch, deferred_builds_wait_for_their_call)
 static enum status told[ENGINE_JOBS_MAX];
 static size_t told_count;
 
-static size_t told_bytes(unsigned window)
+static size_t told_bytes(unsigned size)
 {
-    (void)window;
+    (void)size;
     return 64;
 }
-static enum status told_build(const void *shared, void *scratch, unsigned window,
+static enum status told_build(const void *shared, void *scratch, unsigned size,
                               const struct public_key *key, void *table)
 {
     (void)shared;
     (void)scratch;
-    (void)window;
+    (void)size;
     (void)key;
     memset(table, 0, 64);
     return STATUS_OK;
 }
-static void told_known(const void *shared, void *scratch, unsigned window, struct engine_job *jobs,
+static void told_known(const void *shared, void *scratch, unsigned size, struct engine_job *jobs,
                        size_t count)
 {
     (void)shared;
     (void)scratch;
-    (void)window;
+    (void)size;
     for (size_t i = 0; i < count; i++) {
         cr_assert_eq(jobs[i].status, STATUS_FAILED, "statuses start failed");
         cr_assert_not_null(jobs[i].table);
@@ -267,7 +267,7 @@ static struct verifier *told_verifier(size_t memory)
 {
     struct verifier *verifier = verifier_of("reference", memory);
     verifier->engines[KEY_P256] = &told_engine;
-    verifier->windows[KEY_P256] = 0;
+    verifier->table_sizes[KEY_P256] = 0;
     return verifier;
 }
 

@@ -113,22 +113,22 @@ static void encode(const struct ed25519_point *p, uint8_t out[32])
 }
 
 /* s P by P's table. */
-static struct ed25519_point multiply(const uint64_t s[4], unsigned window,
+static struct ed25519_point multiply(const uint64_t s[4], unsigned windows,
                                      const struct ed25519_entry *table)
 {
     static struct ed25519_rows rows;
     struct ed25519_slots out = {.slots = rows.slots, .lanes_log2 = 3};
-    ed25519_recode_vartime(&out, s, window, table);
-    cr_assert(out.count <= 252 / window + 1);
+    ed25519_recode_vartime(&out, s, windows, table);
+    cr_assert(out.count <= windows);
     return ed25519_sum_terms(rows.slots, out.count);
 }
 
-static struct ed25519_entry *table_of(const struct ed25519_point *point, unsigned window)
+static struct ed25519_entry *table_of(const struct ed25519_point *point, unsigned windows)
 {
-    struct ed25519_entry *table = aligned_alloc(64, (ed25519_table_entries(window) * 96 + 63) / 64 *
-                                                        64);
+    const size_t bytes = ed25519_table_entries(windows) * sizeof(struct ed25519_entry);
+    struct ed25519_entry *table = aligned_alloc(64, (bytes + 63) / 64 * 64);
     static union ed25519_build_scratch scratch;
-    ed25519_table_build_vartime(table, window, point, &scratch);
+    ed25519_table_build_vartime(table, windows, point, &scratch);
     return table;
 }
 
@@ -171,7 +171,15 @@ static void edge_scalar(const struct curve *c, unsigned kind, uint64_t s[4])
 }
 #define EDGE_SCALARS (24 + 13 * 4 + 4)
 
-Test(ed25519_point, sums_by_tables_of_every_window_agree_with_a_slow_bignum, .timeout = 600)
+/* Of tables with the default memory: 43 windows. */
+#define SIZE_DEFAULT (ED25519_WINDOWS_MAX - 43)
+
+/* All windows as wide (23 of 11 bits), all but one, and the ends. */
+static const unsigned divisions[] = {
+    ED25519_WINDOWS_BASE, 22, 23, ED25519_WINDOWS_MIN, 36, 42, 43, 51, ED25519_WINDOWS_MAX};
+#define DIVISIONS (sizeof divisions / sizeof divisions[0])
+
+Test(ed25519_point, sums_by_tables_of_all_shapes_agree_with_a_slow_bignum, .timeout = 600)
 {
     struct curve c = curve_new();
     struct signing_key key;
@@ -180,28 +188,28 @@ Test(ed25519_point, sums_by_tables_of_every_window_agree_with_a_slow_bignum, .ti
     cr_assert(ed25519_decode_vartime(&points[1], key.public.x));
     for (size_t p = 0; p < 2; p++) {
         struct slow base = slow_of(&points[p]);
-        struct ed25519_entry *tables[13] = {0};
-        for (unsigned w = 4; w <= 12; w++) {
-            tables[w] = table_of(&points[p], w);
+        struct ed25519_entry *tables[DIVISIONS];
+        for (size_t d = 0; d < DIVISIONS; d++) {
+            tables[d] = table_of(&points[p], divisions[d]);
         }
         for (unsigned kind = 0; kind < EDGE_SCALARS; kind++) {
             uint64_t s[4];
             edge_scalar(&c, kind, s);
             BIGNUM *scalar = bignum_of_limbs(s, 4, 64);
             struct slow expected = slow_multiply(&c, scalar, &base);
-            for (unsigned w = 4; w <= 12; w++) {
-                struct ed25519_point sum = multiply(s, w, tables[w]);
+            for (size_t d = 0; d < DIVISIONS; d++) {
+                struct ed25519_point sum = multiply(s, divisions[d], tables[d]);
                 struct slow got = slow_of(&sum);
                 cr_assert(BN_cmp(got.x, expected.x) == 0 && BN_cmp(got.y, expected.y) == 0,
-                          "scalar %u, window %u", kind, w);
+                          "scalar %u, %u windows", kind, divisions[d]);
                 slow_free(&got);
             }
             slow_free(&expected);
             BN_free(scalar);
         }
         slow_free(&base);
-        for (unsigned w = 4; w <= 12; w++) {
-            free(tables[w]);
+        for (size_t d = 0; d < DIVISIONS; d++) {
+            free(tables[d]);
         }
     }
     curve_free(&c);
@@ -219,14 +227,15 @@ Test(ed25519_point, tables_built_eight_windows_at_a_time_are_the_same_bytes)
         signing_key_init(&key, KEY_ED25519);
         struct ed25519_point point;
         cr_assert(ed25519_decode_vartime(&point, key.public.x));
-        unsigned window = ED25519_WINDOW_MIN + i % (ED25519_WINDOW_MAX + 1 - ED25519_WINDOW_MIN);
-        size_t bytes = ed25519_table_entries(window) * sizeof(struct ed25519_entry);
-        struct ed25519_entry *expected = table_of(&point, window);
+        const unsigned windows = ED25519_WINDOWS_MIN +
+                                 i % (ED25519_WINDOWS_MAX + 1 - ED25519_WINDOWS_MIN);
+        size_t bytes = ed25519_table_entries(windows) * sizeof(struct ed25519_entry);
+        struct ed25519_entry *expected = table_of(&point, windows);
         /* One more, which must not be written. */
         struct ed25519_entry *got = aligned_alloc(64, (bytes + 96 + 63) / 64 * 64);
         memset(got, 0xa5, bytes + 96);
-        ed25519_table_build_x8(got, window, &point, &scratch);
-        cr_assert(memcmp(got, expected, bytes) == 0, "window %u", window);
+        ed25519_table_build_x8(got, windows, &point, &scratch);
+        cr_assert(memcmp(got, expected, bytes) == 0, "%u windows", windows);
         for (size_t j = 0; j < 96; j++) {
             cr_assert_eq(((uint8_t *)got)[bytes + j], 0xa5);
         }
@@ -309,19 +318,19 @@ static void drivers_cleanup(struct driver *drivers, size_t count)
     }
 }
 
-static void *driver_table(const struct driver *driver, unsigned window,
-                          const struct public_key *key, enum status *status)
+static void *driver_table(const struct driver *driver, unsigned size, const struct public_key *key,
+                          enum status *status)
 {
-    void *table = aligned_alloc(64, (driver->engine->table_bytes(window) + 63) / 64 * 64);
-    *status = driver->engine->table_build(driver->shared, driver->scratch, window, key, table);
+    void *table = aligned_alloc(64, (driver->engine->table_bytes(size) + 63) / 64 * 64);
+    *status = driver->engine->table_build(driver->shared, driver->scratch, size, key, table);
     return table;
 }
 
 /* One signature, alone and in all eight lanes of a group of copies with others between: the same
  * verdict everywhere. */
-static void expect_verdict(const struct driver *driver, unsigned window,
-                           const struct public_key *key, const void *table, struct span message,
-                           const uint8_t signature[64], enum status expected, const char *what)
+static void expect_verdict(const struct driver *driver, unsigned size, const struct public_key *key,
+                           const void *table, struct span message, const uint8_t signature[64],
+                           enum status expected, const char *what)
 {
     static const uint8_t nothing[64];
     for (size_t count = 1; count <= 17; count++) {
@@ -334,11 +343,11 @@ static void expect_verdict(const struct driver *driver, unsigned window,
                 .message = message,
                 .signature = span_make(count % 3 == 2 && i % 2 ? nothing : signature, 64)};
         }
-        driver->engine->verify_known(driver->shared, driver->scratch, window, jobs, count);
+        driver->engine->verify_known(driver->shared, driver->scratch, size, jobs, count);
         for (size_t i = 0; i < count; i++) {
             if (jobs[i].signature.data == signature) {
-                cr_assert_eq(jobs[i].status, expected, "%s: tier %d, window %u, %zu of %zu", what,
-                             driver->engine->tier, window, i, count);
+                cr_assert_eq(jobs[i].status, expected, "%s: tier %d, size %u, %zu of %zu", what,
+                             driver->engine->tier, size, i, count);
             }
         }
     }
@@ -368,7 +377,7 @@ Test(ed25519_engine, keys_that_are_refused_have_no_table)
                 key.x[31] = 0x7f;
             }
             enum status status;
-            free(driver_table(&drivers[i], 4, &key, &status));
+            free(driver_table(&drivers[i], 0, &key, &status));
             cr_assert_eq(status, STATUS_FAILED, "kind %d", kind);
         }
     }
@@ -389,7 +398,8 @@ Test(ed25519_engine, keys_with_a_torsion_part_get_boringssls_verdict, .timeout =
     size_t count = drivers_init(drivers);
     struct ed25519_point t;
     cr_assert(ed25519_decode_vartime(&t, torsion));
-    struct ed25519_entry *t_table = table_of(&t, 4), *b_table = table_of(&ed25519_base, 8);
+    struct ed25519_entry *t_table = table_of(&t, ED25519_WINDOWS_MAX);
+    struct ed25519_entry *b_table = table_of(&ed25519_base, ED25519_WINDOWS_MIN);
     uint64_t a[4], r[4];
     edge_scalar(&c, EDGE_SCALARS, a);
     edge_scalar(&c, EDGE_SCALARS, r);
@@ -397,7 +407,7 @@ Test(ed25519_engine, keys_with_a_torsion_part_get_boringssls_verdict, .timeout =
     for (size_t order = 1; order <= 4; order *= 2) { /* T, 2 T, 4 T: orders 8, 4, 2 */
         static struct ed25519_rows rows;
         struct ed25519_slots out = {.slots = rows.slots, .lanes_log2 = 3};
-        ed25519_recode_vartime(&out, a, 8, b_table);
+        ed25519_recode_vartime(&out, a, ED25519_WINDOWS_MIN, b_table);
         rows.slots[out.count++] = ED25519_TERM(t_table + order - 1, 0);
         struct ed25519_point key_point = ed25519_sum_terms(rows.slots, out.count);
         struct public_key key = {.type = KEY_ED25519};
@@ -406,13 +416,13 @@ Test(ed25519_engine, keys_with_a_torsion_part_get_boringssls_verdict, .timeout =
         void *tables[2];
         enum status built;
         for (size_t i = 0; i < count; i++) {
-            tables[i] = driver_table(&drivers[i], 5, &key, &built);
+            tables[i] = driver_table(&drivers[i], SIZE_DEFAULT, &key, &built);
             cr_assert_eq(built, STATUS_OK);
         }
         for (unsigned j = 0; j < 32; j++) {
             uint8_t signature[64], message[2] = {(uint8_t)j, (uint8_t)order}, hash[64];
             struct ed25519_slots nonce = {.slots = rows.slots, .lanes_log2 = 3};
-            ed25519_recode_vartime(&nonce, r, 8, b_table);
+            ed25519_recode_vartime(&nonce, r, ED25519_WINDOWS_MIN, b_table);
             if (j % 8 != 0) {
                 rows.slots[nonce.count++] = ED25519_TERM(t_table + j % 8 - 1, 0);
             }
@@ -439,8 +449,8 @@ Test(ed25519_engine, keys_with_a_torsion_part_get_boringssls_verdict, .timeout =
                                                     span_make(signature, 64));
             accepted += expected == STATUS_OK;
             for (size_t i = 0; i < count; i++) {
-                expect_verdict(&drivers[i], 5, &key, tables[i], span_make(message, 2), signature,
-                               expected, "torsion");
+                expect_verdict(&drivers[i], SIZE_DEFAULT, &key, tables[i], span_make(message, 2),
+                               signature, expected, "torsion");
             }
         }
         for (size_t i = 0; i < count; i++) {
@@ -461,10 +471,10 @@ Test(ed25519_engine, r_and_s_at_their_edges)
     struct curve c = curve_new();
     struct driver drivers[2];
     size_t count = drivers_init(drivers);
-    struct ed25519_entry *b_table = table_of(&ed25519_base, 8);
+    struct ed25519_entry *b_table = table_of(&ed25519_base, ED25519_WINDOWS_MIN);
     uint64_t a[4];
     edge_scalar(&c, EDGE_SCALARS, a);
-    struct ed25519_point key_point = multiply(a, 8, b_table);
+    struct ed25519_point key_point = multiply(a, ED25519_WINDOWS_MIN, b_table);
     struct public_key key = {.type = KEY_ED25519};
     encode(&key_point, key.x);
     static const uint8_t edges[][32] = {
@@ -492,11 +502,11 @@ Test(ed25519_engine, r_and_s_at_their_edges)
                 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39,
                 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0xfa},
     };
-    for (unsigned window = ED25519_WINDOW_MIN; window <= ED25519_WINDOW_MAX; window++) {
+    for (unsigned size = 0; size <= ED25519_SIZE_MAX; size += ED25519_SIZE_MAX / 4) {
         void *tables[2];
         enum status built;
         for (size_t i = 0; i < count; i++) {
-            tables[i] = driver_table(&drivers[i], window, &key, &built);
+            tables[i] = driver_table(&drivers[i], size, &key, &built);
             cr_assert_eq(built, STATUS_OK);
         }
         for (size_t e = 0; e < sizeof edges / sizeof edges[0]; e++) {
@@ -531,8 +541,8 @@ Test(ed25519_engine, r_and_s_at_their_edges)
                 cr_assert_eq(expected, e == 0 && plus == 0 ? STATUS_OK : STATUS_FAILED,
                              "the rule itself: edge %zu, %d", e, plus);
                 for (size_t i = 0; i < count; i++) {
-                    expect_verdict(&drivers[i], window, &key, tables[i], message, signature,
-                                   expected, "edge");
+                    expect_verdict(&drivers[i], size, &key, tables[i], message, signature, expected,
+                                   "edge");
                 }
             }
         }
@@ -555,7 +565,7 @@ Test(ed25519_engine, messages_of_every_length)
     void *tables[2];
     enum status built;
     for (size_t i = 0; i < count; i++) {
-        tables[i] = driver_table(&drivers[i], 6, &key.public, &built);
+        tables[i] = driver_table(&drivers[i], SIZE_DEFAULT, &key.public, &built);
         cr_assert_eq(built, STATUS_OK);
     }
     for (size_t first = 0; first < 640; first += 16) {
@@ -577,7 +587,8 @@ Test(ed25519_engine, messages_of_every_length)
                 for (size_t i = 0; i < 16; i++) {
                     jobs[i].table = tables[d];
                 }
-                drivers[d].engine->verify_known(drivers[d].shared, drivers[d].scratch, 6, jobs, n);
+                drivers[d].engine->verify_known(drivers[d].shared, drivers[d].scratch, SIZE_DEFAULT,
+                                                jobs, n);
                 for (size_t i = 0; i < n; i++) {
                     cr_assert_eq(jobs[i].status, i == 11 ? STATUS_FAILED : STATUS_OK);
                 }

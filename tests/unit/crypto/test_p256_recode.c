@@ -3,31 +3,36 @@
 
 #include <criterion/criterion.h>
 
-static const unsigned windows[] = {4, 5, 6, 7, 8, P256_WINDOW_GENERATOR};
+/* The ends, widths all the same (64, 32), one wider (51) or narrower (43, 37) than the others, and
+ * the default's. */
+static const unsigned divisions[] = {
+    P256_WINDOWS_MAX, 52, 51, 43, 39, 37, 32, P256_WINDOWS_MIN, P256_WINDOWS_GENERATOR};
+#define DIVISIONS (sizeof divisions / sizeof divisions[0])
 
-/* What the terms add up to if entry j of window i is (2 j + 1) 2^(w i). */
-static void check(const struct p256_reference *ref, const uint64_t k[4], unsigned window)
+/* What the terms add up to if entry j of the window at bit b is (2 j + 1) 2^b. */
+static void check(const struct p256_reference *ref, const uint64_t k[4], unsigned count)
 {
     /* Only addresses are made, nothing is read (prefetches do not fault). */
     const struct p256_entry *table = (const struct p256_entry *)(uintptr_t)0x100000;
-    const size_t count = p256_windows(window), entries = p256_table_entries(window);
+    const struct windows windows = p256_windows(count);
     uintptr_t terms[2 * 64];
     cr_assert(count <= 64);
-    p256_recode_vartime(terms, 2, k, window, table);
+    p256_recode_vartime(terms, 2, k, count, table);
     BIGNUM *sum = BN_new(), *one = BN_new();
     BN_zero(sum);
-    for (size_t i = 0; i < count; i++) {
-        size_t at = (size_t)(p256_term_entry(terms[2 * i]) - table);
-        cr_assert(at < entries, "window %zu of %u bits", i, window);
-        cr_assert_eq(at >> (window - 1), i, "an entry of its own window");
-        size_t index = at - (i << (window - 1));
-        p256_require(BN_set_word(one, 2 * index + 1) && BN_lshift(one, one, (int)(window * i)));
+    for (unsigned i = 0; i < count; i++) {
+        const size_t at = (size_t)(p256_term_entry(terms[2 * i]) - table);
+        const size_t first = window_entry(&windows, i);
+        cr_assert(at >= first && at < window_entry(&windows, i + 1),
+                  "window %u of %u: an entry of its own", i, count);
+        p256_require(BN_set_word(one, 2 * (at - first) + 1) &&
+                     BN_lshift(one, one, (int)window_position(&windows, i)));
         p256_require((terms[2 * i] & 1) != 0 ? BN_sub(sum, sum, one) : BN_add(sum, sum, one));
     }
     p256_require(BN_nnmod(sum, sum, ref->n, ref->ctx));
     BIGNUM *expected = p256_bn(k, 4);
-    cr_assert_eq(BN_cmp(sum, expected), 0, "%s, not %s, in windows of %u bits", BN_bn2hex(sum),
-                 BN_bn2hex(expected), window);
+    cr_assert_eq(BN_cmp(sum, expected), 0, "%s, not %s, in %u windows", BN_bn2hex(sum),
+                 BN_bn2hex(expected), count);
     BN_free(expected);
     BN_free(sum);
     BN_free(one);
@@ -37,9 +42,9 @@ Test(p256_recode, terms_add_up_to_the_scalar)
 {
     struct p256_reference ref = p256_reference_new();
     uint64_t state = 1;
-    for (size_t w = 0; w < sizeof windows / sizeof windows[0]; w++) {
+    for (size_t w = 0; w < DIVISIONS; w++) {
         uint64_t k[4] = {0};
-        check(&ref, k, windows[w]);
+        check(&ref, k, divisions[w]);
         for (unsigned bit = 0; bit < 256; bit++) {
             /* 2^i - 1, 2^i, 2^i + 1, n - 2^i, ... below n */
             BIGNUM *value = BN_new(), *less = BN_new();
@@ -47,11 +52,11 @@ Test(p256_recode, terms_add_up_to_the_scalar)
             for (int i = 0; i < 3; i++) {
                 if (BN_cmp(value, ref.n) < 0) {
                     p256_bn_words(k, 4, value);
-                    check(&ref, k, windows[w]);
+                    check(&ref, k, divisions[w]);
                     p256_require(BN_sub(less, ref.n, value));
                     if (!BN_is_zero(value)) {
                         p256_bn_words(k, 4, less);
-                        check(&ref, k, windows[w]);
+                        check(&ref, k, divisions[w]);
                     }
                 }
                 p256_require(BN_add_word(value, 1));
@@ -61,20 +66,29 @@ Test(p256_recode, terms_add_up_to_the_scalar)
         }
         for (int i = 0; i < 3000; i++) {
             p256_random_below(k, p256_order, &state);
-            check(&ref, k, windows[w]);
+            check(&ref, k, divisions[w]);
         }
     }
     p256_reference_free(&ref);
 }
 
-Test(p256_recode, table_sizes)
+Test(p256_recode, windows_cover_the_scalar_and_tables_grow)
 {
-    cr_assert_eq(p256_windows(6), 43);
-    cr_assert_eq(p256_table_entries(6), 42 * 32 + 8);
-    cr_assert_eq(p256_table_entries(8), 32 * 128);
-    cr_assert_eq(p256_table_entries(5), 51 * 16 + 1, "the last window has no bit of its own");
-    cr_assert_eq(p256_table_entries(P256_WINDOW_GENERATOR), 19 * 4096 + 256);
-    for (size_t w = 0; w < sizeof windows / sizeof windows[0]; w++) {
-        cr_assert(p256_terms(windows[w]) <= P256_TERMS_MAX);
+    for (unsigned count = P256_WINDOWS_GENERATOR; count <= P256_WINDOWS_MAX; count++) {
+        const struct windows windows = p256_windows(count);
+        cr_assert_eq(window_position(&windows, count), P256_SCALAR_BITS);
+        size_t entries = 0;
+        for (unsigned i = 0; i < count; i++) {
+            cr_assert_eq(window_entry(&windows, i), entries);
+            entries += (size_t)1 << (window_bits(&windows, i) - 1);
+            cr_assert_eq(window_position(&windows, i + 1),
+                         window_position(&windows, i) + window_bits(&windows, i));
+        }
+        cr_assert_eq(p256_table_entries(count), entries);
+        cr_assert(count == P256_WINDOWS_GENERATOR || entries < p256_table_entries(count - 1));
     }
+    cr_assert_eq(p256_table_entries(64), 64 * 8);
+    cr_assert_eq(p256_table_entries(43), 41 * 32 + 2 * 16);
+    cr_assert_eq(p256_table_entries(32), 32 * 128);
+    cr_assert_eq(p256_table_entries(P256_WINDOWS_GENERATOR), 16 * 4096 + 4 * 2048);
 }

@@ -187,7 +187,7 @@ static void ways_init(struct ways *ways, enum public_key_type type)
     *ways = (struct ways){.scratch = verify_scratch_new()};
     ways_add(ways, "reference", (size_t)4 << 20, type);
     for (int t = 0; t < 2; t++) {
-        /* Contexts with the smallest windows, the default's, large ones; and none. */
+        /* Contexts with the smallest tables, the default's, large ones; and none. */
         static const size_t memories[] = {(size_t)4 << 20, (size_t)32 << 20, (size_t)96 << 20, 0};
         for (size_t m = 0; m < 4; m++) {
             ways_add(ways, t == 0 ? "portable" : "ifma", memories[m], type);
@@ -228,9 +228,9 @@ static void check_batch(struct ways *ways, enum signature_algorithm algorithm,
         rcu_quiescent();
         for (size_t i = 0; i < count; i++) {
             cr_assert_eq(jobs[i].status, cases[i]->expected,
-                         "%s, window %u: job %zu of %zu: %s, BoringSSL says %s",
+                         "%s, tables of size %u: job %zu of %zu: %s, BoringSSL says %s",
                          verifier_implementation(ways->verifiers[w]),
-                         ways->verifiers[w]->windows[cases[i]->key.type], i, count,
+                         ways->verifiers[w]->table_sizes[cases[i]->key.type], i, count,
                          status_name(jobs[i].status), status_name(cases[i]->expected));
         }
     }
