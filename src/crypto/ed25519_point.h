@@ -56,8 +56,7 @@ static inline struct windows ed25519_windows(unsigned count)
  * b, d 2^b P for d = 1 .. 2^(w-1). */
 static inline size_t ed25519_table_entries(unsigned count)
 {
-    const struct windows windows = ed25519_windows(count);
-    return window_entry(&windows, count);
+    return windows_entries(ed25519_windows(count));
 }
 
 #define ED25519_BUILD_POINTS 256

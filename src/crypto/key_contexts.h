@@ -74,7 +74,7 @@ struct key_contexts_counters {
 void key_contexts_read_counters(struct key_contexts *store, struct key_contexts_counters *out);
 
 /* The largest size of `engine`'s tables with which `memory_max` holds a sidecar's few hundred
- * clients, or its smallest; above 128 MiB that of the default memory, for thousands of clients. */
+ * clients, or its smallest; above 128 MiB that of 96 KiB a context, for thousands of clients. */
 unsigned key_contexts_table_size(const struct engine *engine, size_t memory_max);
 
 #endif

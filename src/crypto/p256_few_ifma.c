@@ -57,15 +57,14 @@ static void place_terms(const struct p256_entry *generator, struct p256_scratch_
                         unsigned windows, const struct layout *layout)
 {
     struct p256_loading *loading = &scratch->loading;
-    const size_t lanes = (size_t)1 << layout->lanes_log2, of_key = windows;
-    const size_t terms = P256_TERMS(windows);
+    const size_t lanes = (size_t)1 << layout->lanes_log2, terms = P256_TERMS(windows);
     uintptr_t own[P256_TERMS_MAX];
     p256_load_invert_vartime(loading);
     for (size_t i = layout->live; i-- > 0;) {
         const struct p256_signature *signature = &loading->signatures[i];
         p256_load_u2(loading, i);
         p256_recode_vartime(own, 1, signature->u2, windows, signature->job->table);
-        spread_terms(scratch, layout, i, own, 0, of_key);
+        spread_terms(scratch, layout, i, own, 0, windows);
         /* Where there is no term any entry does: what it gives is not used. */
         spread_terms(scratch, layout, i, own, terms, layout->slots * lanes - terms);
     }
@@ -73,7 +72,7 @@ static void place_terms(const struct p256_entry *generator, struct p256_scratch_
     for (size_t i = 0; i < layout->live; i++) {
         p256_load_u1(loading, i);
         p256_recode_vartime(own, 1, loading->signatures[i].u1, P256_WINDOWS_GENERATOR, generator);
-        spread_terms(scratch, layout, i, own, of_key, terms - of_key);
+        spread_terms(scratch, layout, i, own, windows, terms - windows);
     }
     /* Lanes left over repeat the last signature. */
     const size_t used = layout->live * lanes;

@@ -41,8 +41,7 @@ static inline struct windows p256_windows(unsigned count)
 
 static inline size_t p256_table_entries(unsigned count)
 {
-    const struct windows windows = p256_windows(count);
-    return window_entry(&windows, count);
+    return windows_entries(p256_windows(count));
 }
 
 /* The terms of one signature: of the key's windows, and of the generator's. */

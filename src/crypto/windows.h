@@ -32,11 +32,16 @@ static inline unsigned window_position(const struct windows *windows, unsigned i
     return windows->bits * i + (i < windows->wide ? i : windows->wide);
 }
 
-/* Its first entry in the table: a window has 2^(its bits - 1), as its digits have a sign. Of the
- * window after the last: how many entries there are. */
+/* Its first entry in the table: a window has 2^(its bits - 1), as its digits have a sign. */
 static inline size_t window_entry(const struct windows *windows, unsigned i)
 {
     return (size_t)(i + (i < windows->wide ? i : windows->wide)) << (windows->bits - 1);
+}
+
+/* All entries: where a window after the last would begin. */
+static inline size_t windows_entries(struct windows windows)
+{
+    return window_entry(&windows, windows.count);
 }
 
 #endif
